@@ -1,0 +1,37 @@
+//! midgate: a reverse-proxy authentication gateway that signs people in with a mobile ID.
+//!
+//! This list is the map: a module names only modules declared above it (`tests/it/tidy.rs` sees to it).
+
+// words: values
+pub(crate) mod secret;
+pub(crate) mod identity;
+pub(crate) mod request;
+pub(crate) mod reply;
+pub(crate) mod telemetry;
+
+// rules: decisions (pure)
+pub(crate) mod policy;
+pub(crate) mod headers;
+pub(crate) mod upstream;
+pub(crate) mod route;
+
+// state
+pub(crate) mod seal;
+pub(crate) mod session;
+
+// the relying party
+pub(crate) mod provider;
+
+// stories and edges
+pub(crate) mod pages;
+pub(crate) mod login;
+pub(crate) mod admission;
+pub(crate) mod proxy;
+pub(crate) mod admin;
+
+// wiring
+pub(crate) mod config;
+pub(crate) mod gateway;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod cli;
