@@ -1,1 +1,216 @@
-//! policy.
+//! May this person pass, must they sign in, or are they refused?
+//! Pure.
+//!
+//! *Never:* how a person signs in, or what an answer looks like.
+//! *Source:* RFC 9470 (step-up), OIDC Core §2 (`acr`, `auth_time`).
+
+mod allow;
+mod claim;
+mod ladder;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::identity::Identity;
+
+pub(crate) use self::allow::{AllowList, BadEntry};
+pub(crate) use self::claim::ClaimRule;
+pub(crate) use self::ladder::Ladder;
+
+/// How much a provider's clock may differ from ours before its times are not believed.
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// Who may use a route at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Only a session that meets the requirement.
+    Required,
+    /// Everybody; with identity when a session meets the requirement.
+    Optional,
+    /// Everybody, without identity; the session is never looked up.
+    Public,
+}
+
+/// What a route demands of a session, compiled.
+#[derive(Debug, Default)]
+pub(crate) struct Requirement {
+    /// Providers whose sessions count, and the level that each must show; never empty.
+    pub(crate) providers: HashMap<Arc<str>, Option<LevelRule>>,
+    /// The provider that a login starts at, when there is only one.
+    pub(crate) only_provider: Option<Arc<str>>,
+    /// The values of `require.acr`, as the operator wrote them.
+    pub(crate) acr: Vec<String>,
+    /// The longest time since the person was authenticated.
+    pub(crate) max_age: Option<Duration>,
+    /// Every rule must hold.
+    pub(crate) claims: Vec<ClaimRule>,
+    /// The person must be listed.
+    pub(crate) allow: Option<AllowList>,
+}
+
+/// One provider's reading of `require.acr`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LevelRule {
+    /// The one value that a login asks for.
+    pub(crate) ask: String,
+    /// Every value that meets the requirement by this provider's ladder.
+    pub(crate) accepted: Vec<String>,
+}
+
+/// Why a request is not simply let through: a closed list, for logs, pages and `explain`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// No session came with the request.
+    NoSession,
+    /// The session is of a provider that the route does not take.
+    OtherProvider,
+    /// The level of assurance does not meet `require.acr`.
+    AcrNotMet,
+    /// The person was authenticated too long ago, or it is not known when.
+    NotFresh,
+    /// A rule of `require.claims` does not hold.
+    ClaimNotMet,
+    /// The person is not in the route's list.
+    NotListed,
+}
+
+impl Reason {
+    /// The word for logs, metrics and programs.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::NoSession => "no-session",
+            Self::OtherProvider => "other-provider",
+            Self::AcrNotMet => "acr-not-met",
+            Self::NotFresh => "not-fresh",
+            Self::ClaimNotMet => "claim-not-met",
+            Self::NotListed => "not-listed",
+        }
+    }
+}
+
+/// The part of a verdict that stays the same for a session until it is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// All but freshness holds.
+    Meets,
+    /// A login at another provider or at a higher level may help.
+    NeedsLogin(Reason),
+    /// No login helps.
+    Refused(Reason),
+}
+
+/// A login that would help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ask {
+    /// Why it is needed.
+    pub(crate) reason: Reason,
+    /// The provider, where only one fits.
+    pub(crate) provider: Option<Arc<str>>,
+    /// The values of `require.acr`: the login must come back with one that meets any of them.
+    pub(crate) acr: Vec<String>,
+    /// The person must have been authenticated within this time when they come back.
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// Proof that a request may go to its upstream. Only [`decide`] makes one (I1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Permit {
+    identified: bool,
+}
+
+impl Permit {
+    /// Whether the session's identity goes along.
+    pub(crate) fn identified(self) -> bool {
+        self.identified
+    }
+}
+
+/// What to do with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Permit(Permit),
+    Login(Ask),
+    Forbid(Reason),
+}
+
+/// What a decision needs of a session: its standing before this requirement, and when the person was
+/// authenticated (Unix seconds).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) standing: Standing,
+    pub(crate) auth_time: Option<u64>,
+}
+
+/// Decides on one request; `now` is in Unix seconds.
+pub(crate) fn decide(access: Access, requirement: &Requirement, known: Option<Known>, now: u64) -> Decision {
+    let permit = |identified| Decision::Permit(Permit { identified });
+    if access == Access::Public {
+        return permit(false);
+    }
+    let standing = match known {
+        None => Standing::NeedsLogin(Reason::NoSession),
+        Some(known) => match known.standing {
+            Standing::Meets if !requirement.is_fresh(known.auth_time, now) => {
+                Standing::NeedsLogin(Reason::NotFresh)
+            }
+            standing => standing,
+        },
+    };
+    match (standing, access) {
+        (Standing::Meets, _) => permit(true),
+        // PRODUCT "Access": optional never asks for a login and never refuses.
+        (_, Access::Optional | Access::Public) => permit(false),
+        (Standing::NeedsLogin(reason), Access::Required) => Decision::Login(requirement.ask(reason)),
+        (Standing::Refused(reason), Access::Required) => Decision::Forbid(reason),
+    }
+}
+
+impl Requirement {
+    /// Judges an identity on everything that does not change with time.
+    pub(crate) fn standing(&self, identity: &Identity) -> Standing {
+        let Some(level) = self.providers.get(&identity.provider) else {
+            return Standing::NeedsLogin(Reason::OtherProvider);
+        };
+        // What no login can change comes first: nobody is sent to the phone only to be refused afterwards.
+        if !self.claims.iter().all(|rule| rule.holds(identity)) {
+            return Standing::Refused(Reason::ClaimNotMet);
+        }
+        if self.allow.as_ref().is_some_and(|list| !list.lists(identity)) {
+            return Standing::Refused(Reason::NotListed);
+        }
+        match level {
+            Some(level) if !level.is_met_by(identity.acr.as_deref()) => {
+                Standing::NeedsLogin(Reason::AcrNotMet)
+            }
+            _ => Standing::Meets,
+        }
+    }
+
+    /// Whether the person was authenticated within `max_age` of `now` (Unix seconds).
+    ///
+    /// Without `auth_time`, or with one in the future, nothing is fresh.
+    pub(crate) fn is_fresh(&self, auth_time: Option<u64>, now: u64) -> bool {
+        self.max_age.is_none_or(|max_age| is_fresh(max_age, auth_time, now))
+    }
+
+    fn ask(&self, reason: Reason) -> Ask {
+        Ask { reason, provider: self.only_provider.clone(), acr: self.acr.clone(), max_age: self.max_age }
+    }
+}
+
+impl LevelRule {
+    fn is_met_by(&self, acr: Option<&str>) -> bool {
+        acr.is_some_and(|acr| self.accepted.iter().any(|accepted| accepted == acr))
+    }
+}
+
+/// Whether `auth_time` lies within `max_age` before `now`, both in Unix seconds.
+pub(crate) fn is_fresh(max_age: Duration, auth_time: Option<u64>, now: u64) -> bool {
+    auth_time.is_some_and(|at| {
+        at <= now.saturating_add(CLOCK_SKEW.as_secs()) && now.saturating_sub(at) <= max_age.as_secs()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,40 @@
+//! One rule of `require.claims`.
+//! Pure.
+
+use serde_json::Value;
+
+use crate::identity::Identity;
+
+/// A claim and what it must be; missing or of another type is not met.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum ClaimRule {
+    /// The claim equals one of the values, or is a list that contains one.
+    AnyOf { name: String, values: Vec<Value> },
+    /// The claim is a number between the bounds, both included.
+    Range { name: String, min: Option<f64>, max: Option<f64> },
+}
+
+impl ClaimRule {
+    /// Whether the identity meets the rule.
+    pub(crate) fn holds(&self, identity: &Identity) -> bool {
+        match self {
+            Self::AnyOf { name, values } => identity.find(name).is_some_and(|claim| match &*claim {
+                Value::Array(items) => items.iter().any(|item| values.iter().any(|value| equal(item, value))),
+                claim => values.iter().any(|value| equal(claim, value)),
+            }),
+            Self::Range { name, min, max } => {
+                identity.find(name).and_then(|claim| claim.as_f64()).is_some_and(|number| {
+                    min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max)
+                })
+            }
+        }
+    }
+}
+
+/// Equality by value: `18` and `18.0` are one number, `18` and `"18"` are not equal.
+fn equal(a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    }
+}
