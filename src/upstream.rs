@@ -1,1 +1,102 @@
-//! upstream.
+//! The applications behind the gateway: where they are and how they are spoken to.
+//! Pure.
+//!
+//! *Never:* Pingora's peers, or name resolution; `proxy` makes connections of this.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// One application, on one or more servers.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    /// Id in the configuration, or the address.
+    pub(crate) id: String,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) host_header: HostHeader,
+    next: AtomicUsize,
+}
+
+/// One address of an application.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    pub(crate) place: Place,
+    /// Set for https.
+    pub(crate) tls: Option<Tls>,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    Tcp { host: String, port: u16 },
+    Unix(String),
+}
+
+/// How an https server proves itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls {
+    /// Name in SNI and in the certificate; never empty, since an empty one would verify nothing.
+    pub(crate) server_name: String,
+    /// Roots instead of the system's, as DER.
+    pub(crate) ca: Option<Arc<[Vec<u8>]>>,
+    /// Certificate chain and key (DER) that we show, for mutual TLS.
+    pub(crate) client: Option<Arc<(Vec<Vec<u8>>, Vec<u8>)>>,
+}
+
+/// How long each step may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timeouts {
+    pub(crate) connect: Duration,
+    pub(crate) read: Duration,
+    pub(crate) write: Duration,
+    pub(crate) idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let minute = Duration::from_secs(60);
+        Self { connect: Duration::from_secs(5), read: minute, write: minute, idle: minute }
+    }
+}
+
+/// The `Host` that an upstream sees.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum HostHeader {
+    /// What the browser sent.
+    #[default]
+    Keep,
+    /// The server's own name and port.
+    Upstream,
+    /// This one.
+    Name(String),
+}
+
+impl Upstream {
+    /// An upstream; `servers` is not empty.
+    pub(crate) fn new(id: String, servers: Vec<Server>, timeouts: Timeouts, host_header: HostHeader) -> Self {
+        Self { id, servers, timeouts, host_header, next: AtomicUsize::new(0) }
+    }
+
+    /// Takes this request's turn; a further attempt asks for the turn after it.
+    pub(crate) fn turn(&self) -> usize {
+        if self.servers.len() > 1 { self.next.fetch_add(1, Ordering::Relaxed) } else { 0 }
+    }
+
+    /// The server whose turn it is, with its place in the list.
+    pub(crate) fn server(&self, turn: usize) -> Option<(usize, &Server)> {
+        let index = turn.checked_rem(self.servers.len())?;
+        self.servers.get(index).map(|server| (index, server))
+    }
+}
+
+impl Place {
+    /// `host:port` as it stands in a `Host` header; a socket has no name.
+    pub(crate) fn authority(&self, tls: bool) -> String {
+        match self {
+            Self::Unix(_) => "localhost".to_owned(),
+            Self::Tcp { host, port } if *port == if tls { 443 } else { 80 } => host.clone(),
+            Self::Tcp { host, port } => format!("{host}:{port}"),
+        }
+    }
+}
