@@ -35,6 +35,8 @@ pub(crate) enum Access {
 /// What a route demands of a session, compiled.
 #[derive(Debug, Default)]
 pub(crate) struct Requirement {
+    /// Index among the configuration's distinct requirements: a session keeps its standing by it.
+    pub(crate) id: usize,
     /// Providers whose sessions count, and the level that each must show; never empty.
     pub(crate) providers: HashMap<Arc<str>, Option<LevelRule>>,
     /// The provider that a login starts at, when there is only one.

@@ -23,7 +23,7 @@ pub(crate) use self::origin::Origins;
 pub(crate) struct Route {
     /// For logs, metrics and `explain`.
     pub(crate) id: Arc<str>,
-    /// Index among the configuration's routes: a session keeps its standing by it.
+    /// Index among the configuration's routes.
     pub(crate) index: usize,
     pub(crate) host: HostPattern,
     pub(crate) path: PathPattern,
@@ -31,7 +31,7 @@ pub(crate) struct Route {
     pub(crate) methods: Vec<Method>,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) access: Access,
-    pub(crate) requirement: Requirement,
+    pub(crate) requirement: Arc<Requirement>,
     pub(crate) fields: Arc<Fields>,
     pub(crate) websocket: bool,
     pub(crate) strip_prefix: bool,

@@ -22,7 +22,7 @@ fn route(index: usize, host: &str, path: &str, methods: &[&str], allow: Quirks) 
         methods: methods.iter().map(|m| Method::from_bytes(m.as_bytes()).unwrap()).collect(),
         upstream: Arc::new(Upstream::new("u".into(), Vec::new(), Timeouts::default(), HostHeader::Keep)),
         access: Access::Required,
-        requirement: Requirement::default(),
+        requirement: Arc::default(),
         fields: Arc::default(),
         websocket: false,
         strip_prefix: false,

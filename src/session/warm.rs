@@ -1,0 +1,68 @@
+//! What a session has ready for one generation of the configuration: identity headers and standings.
+
+use std::sync::{Arc, OnceLock};
+
+use super::Session;
+use crate::headers::{Fields, Ready};
+use crate::policy::{Requirement, Standing};
+
+/// How many distinct mappings and requirements a configuration has; made once when it is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) generation: u64,
+    pub(crate) mappings: usize,
+    pub(crate) requirements: usize,
+}
+
+/// Results that stay the same for a session as long as the configuration does, each made at first use.
+#[derive(Debug)]
+pub(crate) struct Warm {
+    shape: Shape,
+    ready: Box<[OnceLock<Box<[Ready]>>]>,
+    standings: Box<[OnceLock<Standing>]>,
+}
+
+impl Session {
+    /// The results for this configuration; those of an older one are dropped.
+    pub(crate) fn warm(&self, shape: Shape) -> Arc<Warm> {
+        if let Some(warm) = &*self.warm.load()
+            && warm.shape == shape
+        {
+            return Arc::clone(warm);
+        }
+        let fresh = Arc::new(Warm {
+            shape,
+            ready: (0..shape.mappings).map(|_| OnceLock::new()).collect(),
+            standings: (0..shape.requirements).map(|_| OnceLock::new()).collect(),
+        });
+        self.warm.store(Some(Arc::clone(&fresh)));
+        fresh
+    }
+}
+
+impl Warm {
+    /// The session's standing before a requirement.
+    pub(crate) fn standing(&self, session: &Session, requirement: &Requirement) -> Standing {
+        match self.standings.get(requirement.id) {
+            Some(slot) => *slot.get_or_init(|| requirement.standing(&session.identity)),
+            None => requirement.standing(&session.identity),
+        }
+    }
+
+    /// The identity headers of a mapping, ready to insert.
+    pub(crate) fn ready(&self, session: &Session, fields: &Fields) -> &[Ready] {
+        let Some(slot) = self.ready.get(fields.id) else { return &[] };
+        slot.get_or_init(|| {
+            let mut left = Vec::new();
+            let ready = fields.render(&session.identity, &mut left);
+            for name in left {
+                tracing::warn!(
+                    "header.name" = name.0,
+                    "session.ref" = session.reference(),
+                    "identity header left out: its value cannot be encoded as configured"
+                );
+            }
+            ready
+        })
+    }
+}
