@@ -1,1 +1,167 @@
-//! admission.
+//! The way in: what becomes of each request, as an ordered list of steps.
+//!
+//! *Never:* Pingora, or how bytes travel; `proxy` carries out what is said here.
+//! *Source:* ARCHITECTURE "One request"; PRODUCT §4.
+
+mod answers;
+mod endpoints;
+
+use std::sync::Arc;
+
+use http::request::Parts;
+
+use crate::headers::Contract;
+use crate::login::Login;
+use crate::pages::{Page, Pages};
+use crate::policy::{Access, Decision, Known, Permit, decide};
+use crate::reply::Reply;
+use crate::request::{self, Found as FoundCookie, Malformed, View, find_cookie};
+use crate::route::{Found, Own, Route, Table};
+use crate::seal::Mac;
+use crate::session::{Session, SessionId, Sessions, Shape, Warm};
+
+pub(crate) use self::answers::Caller;
+pub(crate) use self::endpoints::answer as answer_own;
+
+/// One generation of the configuration, complete: what every request is held against.
+pub(crate) struct Site {
+    pub(crate) shape: Shape,
+    pub(crate) table: Table,
+    pub(crate) contract: Contract,
+    pub(crate) login: Login,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) pages: Pages,
+    /// Makes the anti-forgery value of the logout form.
+    pub(crate) csrf: Mac,
+    /// The provider of a login that leads to no route in particular.
+    pub(crate) first_provider: Option<Arc<str>>,
+    /// Cookies of applications that a logout deletes too.
+    pub(crate) clear_cookies: Vec<String>,
+    pub(crate) audit_subject: AuditSubject,
+}
+
+/// How audit events name a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AuditSubject {
+    /// By user key, which is a hash.
+    Hash,
+    Plain,
+    Off,
+}
+
+/// What becomes of a request.
+pub(crate) enum Admitted {
+    /// It goes to the route's upstream.
+    Pass(Passage),
+    /// It is for one of our own paths, and may have a body to read first.
+    Own(Own),
+    /// It is answered at once.
+    Reply(Box<Reply>, Refused),
+}
+
+/// A request on its way to an upstream.
+pub(crate) struct Passage {
+    pub(crate) route: Arc<Route>,
+    pub(crate) permit: Permit,
+    /// The session whose identity goes along, with what it has ready.
+    pub(crate) session: Option<(Arc<Session>, Arc<Warm>)>,
+}
+
+/// What the log says of a request that did not pass.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    pub(crate) route: Option<Arc<Route>>,
+    pub(crate) reason: &'static str,
+}
+
+/// A request's head, as it stood on the wire.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival<'r> {
+    pub(crate) head: &'r Parts,
+    /// The target in origin form, byte for byte.
+    pub(crate) target: &'r [u8],
+    pub(crate) request_id: &'r str,
+    /// Unix seconds.
+    pub(crate) now: u64,
+}
+
+/// Decides what becomes of a request.
+pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
+    let caller = arrival.caller(site);
+    // 1. One canonical view, or nothing is decided at all.
+    let view = match request::read(arrival.head, arrival.target) {
+        Ok(view) => view,
+        Err(malformed) => return refused(&caller, &malformed_page(malformed), None),
+    };
+    // 2. The route.
+    let route = match site.table.find(&view.host, &view.path, view.method) {
+        Found::Route(route) => route,
+        Found::Own(own) => return Admitted::Own(own),
+        Found::NotFound => return refused(&caller, &Page::NotFound, None),
+        Found::MethodNotAllowed(allow) => return refused(&caller, &Page::MethodNotAllowed { allow: &allow }, None),
+        Found::UnknownHost => return refused(&caller, &Page::UnknownHost, None),
+        Found::Ambiguous => return refused(&caller, &malformed_page(Malformed::AmbiguousPath), None),
+    };
+    // 3., 4. The session, unless the route is public.
+    let session = match route.access {
+        Access::Public => None,
+        Access::Required | Access::Optional => site.session(&view, arrival.now).await,
+    };
+    // 5. The decision.
+    let session = session.map(|session| {
+        let warm = session.warm(site.shape);
+        (session, warm)
+    });
+    let known = session.as_ref().map(|(session, warm)| Known {
+        standing: warm.standing(session, &route.requirement),
+        auth_time: session.identity.auth_time,
+    });
+    match decide(route.access, &route.requirement, known, arrival.now) {
+        Decision::Permit(permit) => {
+            Admitted::Pass(Passage { route: Arc::clone(route), permit, session: session.filter(|_| permit.identified()) })
+        }
+        Decision::Forbid(reason) => {
+            let logout = site.table.endpoints.path("logout");
+            refused(&caller, &Page::Forbidden { reason: reason.word(), logout: Some(&logout) }, Some(route))
+        }
+        Decision::Login(ask) => {
+            let reply = answers::login_needed(&caller, &view, &ask).await;
+            reply_with(reply, ask.reason.word(), Some(route))
+        }
+    }
+}
+
+impl Site {
+    /// The live session that a request's cookie names. Everything that is no good id is simply no session.
+    pub(crate) async fn session(&self, view: &View<'_>, now: u64) -> Option<Arc<Session>> {
+        let FoundCookie::One(value) = find_cookie(view.headers, &self.contract.cookies.session) else { return None };
+        self.sessions.find(&SessionId::parse(value)?.key(), now).await
+    }
+}
+
+impl<'r> Arrival<'r> {
+    /// Who asks, for answers of our own.
+    pub(crate) fn caller(self, site: &'r Site) -> Caller<'r> {
+        Caller { site, head: self.head, request_id: self.request_id, now: self.now }
+    }
+}
+
+fn malformed_page(malformed: Malformed) -> Page<'static> {
+    match malformed {
+        // RFC 9110 §15.5.6: no path of ours takes the method.
+        Malformed::Method => Page::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" },
+        Malformed::Target
+        | Malformed::AmbiguousPath
+        | Malformed::Host
+        | Malformed::DoubledHeader
+        | Malformed::Framing => Page::BadRequest { reason: malformed.word() },
+    }
+}
+
+fn refused(caller: &Caller<'_>, page: &Page<'_>, route: Option<&Arc<Route>>) -> Admitted {
+    reply_with(caller.refuse(page), page.reason(), route)
+}
+
+fn reply_with(reply: Reply, reason: &'static str, route: Option<&Arc<Route>>) -> Admitted {
+    Admitted::Reply(Box::new(reply), Refused { route: route.cloned(), reason })
+}

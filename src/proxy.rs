@@ -1,1 +1,322 @@
-//! proxy.
+//! The edge to the wire: Pingora's hooks, each carrying out what the rules say.
+//!
+//! *Never:* a decision. What is forwarded is what `admission` permitted.
+//! *Source:* RFC 9110 §7.6 (forwarding), RFC 9112; ARCHITECTURE "One request".
+
+mod ctx;
+mod exchange;
+mod peers;
+mod respond;
+mod upward;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, StatusCode, Version};
+use ipnet::IpNet;
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+
+use crate::admission::{self, Admitted, Arrival, Passage, Site};
+use crate::headers::hop_by_hop;
+use crate::pages::{Outage, Page};
+use crate::request::check_raw;
+use crate::telemetry::RouteMeters;
+
+pub(crate) use self::ctx::{ClientAddress, Ctx};
+pub(crate) use self::exchange::Edge;
+pub(crate) use self::peers::Peers;
+
+/// How the edge treats connections and bodies.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) trusted: Vec<IpNet>,
+    /// Whether peers on unix sockets are trusted.
+    pub(crate) trusts_unix: bool,
+    /// Bytes of all header names and values together.
+    pub(crate) header_limit: usize,
+    /// Bytes of a request body; `None`: any number.
+    pub(crate) body_limit: Option<u64>,
+    /// Seconds that a connection may wait for its next request.
+    pub(crate) idle: Duration,
+    /// Seconds from the first byte of a request to the end of its head.
+    pub(crate) header_timeout: Duration,
+    pub(crate) access_log: bool,
+    pub(crate) client_address: ClientAddress,
+}
+
+/// One generation of the configuration, as the edge uses it.
+pub(crate) struct Snapshot {
+    pub(crate) site: Site,
+    pub(crate) edge: Settings,
+    pub(crate) peers: Peers,
+    /// By route index, the last for requests without a route.
+    pub(crate) meters: Vec<RouteMeters>,
+}
+
+/// The proxy: whatever the configuration is when a request comes.
+pub(crate) struct Gateway {
+    pub(crate) current: Arc<ArcSwap<Snapshot>>,
+}
+
+/// A body for one of our own paths is read whole, up to this, within this time.
+const OWN_BODY: usize = 64 * 1024;
+const OWN_BODY_TIME: Duration = Duration::from_secs(10);
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        Ctx::new(self.current.load_full())
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut pingora_core::modules::http::HttpModules) {
+        // None: compressing pages that hold anti-forgery values next to what a visitor typed would leak them.
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+        exchange::note_head();
+        ctx.arrive(session);
+        let edge = &ctx.snapshot.edge;
+        session.set_keepalive(Some(edge.idle.as_secs()));
+        session.set_write_timeout(Some(edge.idle));
+        session.set_total_drain_timeout(Some(Duration::from_secs(2)));
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        let snapshot = Arc::clone(&ctx.snapshot);
+        if let Some(answered) = check_size(session, ctx).await? {
+            return Ok(answered);
+        }
+        let raw = (session.req_header().version < Version::HTTP_2).then(|| session.to_h1_raw());
+        let target = match &raw {
+            Some(raw) => check_raw(raw),
+            None => Ok(session.req_header().raw_path()),
+        };
+        let target = match target {
+            Ok(target) => upward::origin_form(target),
+            Err(malformed) => {
+                ctx.reason = malformed.word();
+                return self.refuse(session, ctx, &Page::BadRequest { reason: malformed.word() }).await;
+            }
+        };
+        let head: &http::request::Parts = session.req_header().as_ref();
+        let arrival = Arrival { head, target, request_id: ctx.request_id(), now: ctx.now };
+        match admission::admit(&snapshot.site, arrival).await {
+            Admitted::Pass(passage) => self.pass(session, ctx, passage).await,
+            Admitted::Reply(reply, refused) => {
+                ctx.note_refusal(refused);
+                respond::write(session, ctx, *reply).await
+            }
+            Admitted::Own(own) => {
+                ctx.reason = "own-path";
+                let (head, target) = (session.req_header().as_owned_parts(), target.to_vec());
+                let body = match respond::read_body(session, OWN_BODY, OWN_BODY_TIME).await? {
+                    Ok(body) => body,
+                    Err(status) => return respond::close_with(session, ctx, status).await,
+                };
+                let arrival =
+                    Arrival { head: &head, target: &target, request_id: ctx.request_id(), now: ctx.now };
+                let reply = admission::answer_own(&snapshot.site, arrival, own, &body).await;
+                respond::write(session, ctx, reply).await
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        // I1: without a permit there is no upstream.
+        let Some(passage) = &ctx.passage else { return Error::e_explain(ErrorType::InternalError, "no permit") };
+        let peer = ctx.snapshot.peers.choose(&passage.route.upstream, ctx.turn, ctx.upgrade).await?;
+        Ok(peer)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Ctx,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing was sent yet, so that another server may be asked whatever the method is.
+        let servers = ctx.passage.as_ref().map_or(0, |passage| passage.route.upstream.servers.len());
+        ctx.attempts += 1;
+        if ctx.attempts < servers {
+            ctx.turn = ctx.turn.wrapping_add(1);
+            error.set_retry(true);
+        }
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        upward::rewrite(session, request, ctx)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        let Some(chunk) = body else { return Ok(()) };
+        ctx.received += chunk.len() as u64;
+        if ctx.upgrade {
+            // What is said in a tunnel counts as use of the session.
+            ctx.touch_session();
+            return Ok(());
+        }
+        match ctx.snapshot.edge.body_limit {
+            Some(limit) if ctx.received > limit => Error::e_explain(ErrorType::HTTPStatus(413), "body over its limit"),
+            _ => Ok(()),
+        }
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        for name in hop_by_hop(&response.headers) {
+            response.remove_header(&name);
+        }
+        respond::keep_back(response, &ctx.snapshot.site.contract)
+    }
+
+    async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+        if let Some((held, _)) = ctx.passage.as_ref().and_then(|passage| passage.session.as_ref()) {
+            let streams = response.headers.get(header::CONTENT_TYPE).is_some_and(is_event_stream);
+            if streams || response.status == StatusCode::SWITCHING_PROTOCOLS {
+                exchange::end_with(held, &ctx.snapshot.site.sessions);
+            }
+        }
+        respond::end_session_on_logout(session, response, ctx).await
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+        let status = respond::status_of(error);
+        ctx.note_failure(error);
+        if status == 0 || session.response_written().is_some() {
+            return FailToProxy { error_code: status, can_reuse_downstream: false };
+        }
+        let page = match status {
+            400 => Page::BadRequest { reason: "bad-request" },
+            413 => Page::TooLarge,
+            504 => Page::UpstreamDown { outage: Outage::NoAnswer },
+            500 => Page::Broken,
+            _ => Page::UpstreamDown { outage: Outage::BadAnswer },
+        };
+        session.set_keepalive(None);
+        if self.refuse(session, ctx, &page).await.is_err() {
+            tracing::debug!("request.id" = ctx.request_id(), "the browser is gone before its answer");
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+        if let Some(response) = session.response_written() {
+            ctx.status = response.status.as_u16();
+        }
+        if let Some(error) = error {
+            ctx.note_failure(error);
+        }
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Ctx, _error: &Error) -> bool {
+        // Pingora's own line holds queries and upstream headers (I8); the access event tells what may be told.
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _session: &Session, _ctx: &Ctx, _error: &Error) -> bool {
+        true
+    }
+
+    fn request_summary(&self, _session: &Session, ctx: &Ctx) -> String {
+        ctx.request_id().to_owned()
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        #[cfg(unix)] _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        ctx.connected = true;
+        Ok(())
+    }
+}
+
+impl Gateway {
+    /// Notes the permit; an upgrade needs the route's word and an own origin.
+    async fn pass(&self, session: &mut Session, ctx: &mut Ctx, passage: Passage) -> Result<bool> {
+        let edge = &ctx.snapshot.edge;
+        let length = session.req_header().headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if edge.body_limit.is_some_and(|limit| length.is_some_and(|length| length > limit)) {
+            session.set_keepalive(None);
+            return self.refuse(session, ctx, &Page::TooLarge).await;
+        }
+        if passage.route.websocket && is_websocket(session.req_header()) {
+            let origin = session.req_header().headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+            // Browsers do not keep other sites from opening a WebSocket with our cookies (RFC 6455 §10.2).
+            if !origin.is_some_and(|origin| ctx.snapshot.site.table.origins.is_own_origin(origin)) {
+                ctx.route = Some(Arc::clone(&passage.route));
+                ctx.reason = "foreign-origin";
+                return self.refuse(session, ctx, &Page::Forbidden { reason: "foreign-origin", logout: None }).await;
+            }
+            ctx.upgrade = true;
+        }
+        ctx.turn = passage.route.upstream.turn();
+        ctx.route = Some(Arc::clone(&passage.route));
+        ctx.passage = Some(passage);
+        Ok(false)
+    }
+
+    async fn refuse(&self, session: &mut Session, ctx: &mut Ctx, page: &Page<'_>) -> Result<bool> {
+        let snapshot = Arc::clone(&ctx.snapshot);
+        let head: &http::request::Parts = session.req_header().as_ref();
+        let arrival = Arrival { head, target: b"/", request_id: ctx.request_id(), now: ctx.now };
+        let reply = arrival.caller(&snapshot.site).refuse(page);
+        respond::write(session, ctx, reply).await
+    }
+}
+
+/// Answers 431 where the head is over its limit.
+async fn check_size(session: &mut Session, ctx: &mut Ctx) -> Result<Option<bool>> {
+    let head = session.req_header();
+    let fields: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if fields + head.raw_path().len() <= ctx.snapshot.edge.header_limit {
+        return Ok(None);
+    }
+    ctx.reason = "headers-too-large";
+    respond::close_with(session, ctx, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).await.map(Some)
+}
+
+fn is_event_stream(value: &HeaderValue) -> bool {
+    value.as_bytes().get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+}
+
+/// RFC 6455 §4.2.1.
+fn is_websocket(head: &RequestHeader) -> bool {
+    let upgrade = head.headers.get(header::UPGRADE);
+    head.method == Method::GET
+        && head.version == Version::HTTP_11
+        && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::identity::Identity;
 
-pub(crate) use self::id::{Key, SessionId, reference};
+pub(crate) use self::id::{Key, SessionId, hash, reference};
 pub(crate) use self::sessions::{Sessions, Settings};
 pub(crate) use self::warm::{Shape, Warm};
 

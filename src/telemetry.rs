@@ -1,1 +1,81 @@
-//! telemetry.
+//! What the gateway tells its operator: the metrics' names and the shape of logs.
+//!
+//! The field dictionary: `request.id`, `request.method`, `request.host`, `request.path` (never the query),
+//! `client.address`, `route.name`, `session.ref` (a short hash), `policy.reason`, `login.step`, `provider.name`,
+//! `response.status`, `duration_ms`, `error.source`. Never: tokens, codes, state, nonce, cookies, keys, claim values,
+//! phone numbers, query strings, bodies (I8).
+
+mod log;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Counter, Histogram};
+
+pub(crate) use self::log::{Format, LogSettings, init};
+
+/// Target of access events: one for each request that reached a hook.
+pub(crate) const ACCESS: &str = "midgate::access";
+/// Target of audit events: security facts such as logins and logouts.
+pub(crate) const AUDIT: &str = "midgate::audit";
+
+/// One route's meters, made when the configuration is loaded so that a request only counts.
+#[derive(Debug, Clone)]
+pub(crate) struct RouteMeters {
+    classes: Arc<[Counter; 5]>,
+    duration: Histogram,
+}
+
+impl RouteMeters {
+    /// Meters labelled with a route's name.
+    pub(crate) fn new(route: &str) -> Self {
+        let counter = |class: &'static str| {
+            metrics::counter!("midgate_requests_total", "route" => route.to_owned(), "status" => class)
+        };
+        let duration = metrics::histogram!("midgate_request_duration_seconds", "route" => route.to_owned());
+        Self { classes: Arc::new(["1xx", "2xx", "3xx", "4xx", "5xx"].map(counter)), duration }
+    }
+
+    /// Counts one answered request.
+    pub(crate) fn count(&self, status: u16, duration: Duration) {
+        let class = usize::from(status / 100).saturating_sub(1);
+        if let Some(counter) = self.classes.get(class) {
+            counter.increment(1);
+        }
+        self.duration.record(duration.as_secs_f64());
+    }
+}
+
+/// Counts how a login ended: `ok`, or the reason of its failure.
+pub(crate) fn count_login(provider: &str, result: &'static str) {
+    metrics::counter!("midgate_logins_total", "provider" => provider.to_owned(), "result" => result).increment(1);
+}
+
+/// Counts a provider's fault.
+pub(crate) fn count_provider_error(provider: &str, reason: &'static str) {
+    metrics::counter!("midgate_provider_errors_total", "provider" => provider.to_owned(), "reason" => reason)
+        .increment(1);
+}
+
+/// Counts a reload by its result, `ok` or `failed`.
+pub(crate) fn count_reload(result: &'static str) {
+    metrics::counter!("midgate_reloads_total", "result" => result).increment(1);
+}
+
+/// Describes the meters and sets those that must be there from the first scrape on.
+pub(crate) fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram, Unit};
+    describe_counter!("midgate_requests_total", "Requests answered, by route and class of status");
+    describe_histogram!("midgate_request_duration_seconds", Unit::Seconds, "Time from request to answer, by route");
+    describe_counter!("midgate_logins_total", "Logins that came back, by provider and result");
+    describe_gauge!("midgate_sessions", "Live sessions in memory");
+    describe_counter!("midgate_sessions_evicted_total", "Sessions ended because the cache was full");
+    describe_counter!("midgate_provider_errors_total", "Faults of providers, by reason");
+    describe_counter!("midgate_reloads_total", "Reloads of the configuration, by result");
+    describe_gauge!("midgate_build_info", "Always 1, labelled with the version");
+    metrics::gauge!("midgate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::gauge!("midgate_sessions").set(0.0);
+    for result in ["ok", "failed"] {
+        metrics::counter!("midgate_reloads_total", "result" => result).absolute(0);
+    }
+}

@@ -1,0 +1,207 @@
+//! Answers in the form that the caller can use: a redirect, a page, or JSON.
+//!
+//! *Source:* PRODUCT §4; RFC 9470 §3 (step-up challenge); RFC 6750 §3.
+
+use http::StatusCode;
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+use serde_json::json;
+
+use super::Site;
+use crate::login::{Jar, LoginError, Start};
+use crate::pages::{Language, Page, Visit, error_json};
+use crate::policy::{Ask, Reason};
+use crate::provider::Provider;
+use crate::reply::Reply;
+use crate::request::{Kind, View};
+
+/// Who waits for an answer of ours.
+pub(crate) struct Caller<'r> {
+    pub(crate) site: &'r Site,
+    pub(crate) head: &'r Parts,
+    pub(crate) request_id: &'r str,
+    /// Unix seconds.
+    pub(crate) now: u64,
+}
+
+impl Caller<'_> {
+    pub(super) fn kind(&self) -> Kind {
+        Kind::of(&self.head.method, &self.head.headers)
+    }
+
+    pub(super) fn language(&self) -> Language {
+        let header = self.head.headers.get(header::ACCEPT_LANGUAGE);
+        Language::choose(header.and_then(|value| value.to_str().ok()))
+    }
+
+    /// A page for people.
+    pub(crate) fn page(&self, page: &Page<'_>) -> Reply {
+        let form_action: Vec<String> =
+            self.site.login.doors.values().filter_map(|door| door.provider.authorization_origin()).collect();
+        let visit = Visit {
+            language: self.language(),
+            request_id: self.request_id,
+            home: "/",
+            form_action: &form_action,
+        };
+        self.site.pages.render(page, &visit)
+    }
+
+    /// A page for people, JSON with the same status and headers for programs.
+    pub(crate) fn refuse(&self, page: &Page<'_>) -> Reply {
+        if self.kind().is_person() {
+            return self.page(page);
+        }
+        let error = page.error().unwrap_or("error");
+        let mut reply = error_json(page.status(), error, page.reason(), self.request_id);
+        if let Page::MethodNotAllowed { allow } = page
+            && let Ok(allow) = HeaderValue::try_from(*allow)
+        {
+            reply = reply.with(header::ALLOW, allow);
+        }
+        if let Page::StoreDown = page {
+            reply = reply.with(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        reply
+    }
+
+    /// The path that begins a login, with what it should lead to.
+    pub(super) fn login_path(&self, provider: Option<&str>, target: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("rd", target);
+        if let Some(provider) = provider {
+            query.append_pair("provider", provider);
+        }
+        format!("{}?{}", self.site.table.endpoints.path("login"), query.finish())
+    }
+}
+
+/// Answers a request that a login would help.
+pub(super) async fn login_needed(caller: &Caller<'_>, view: &View<'_>, ask: &Ask) -> Reply {
+    match caller.kind() {
+        Kind::Navigation => {
+            let target = caller.site.table.origins.page_target(&view.host, &view.target());
+            begin(caller, &view.host, ask, &target).await
+        }
+        Kind::PostedForm => {
+            // The page that holds the form, not the address that it posts to, is where somebody goes on.
+            let referer = view.header(&header::REFERER);
+            let target = referer.and_then(|page| caller.site.table.origins.read_target(&view.host, page));
+            let login = caller.login_path(None, target.as_deref().unwrap_or("/"));
+            caller.page(&Page::SignedOutForm { login: &login }).with(header::WWW_AUTHENTICATE, challenge(ask))
+        }
+        Kind::Program => login_required(caller, view, ask),
+    }
+}
+
+/// "Who am I" without a session: 401, with a way to sign in for people.
+pub(super) fn not_signed_in(caller: &Caller<'_>, view: &View<'_>) -> Reply {
+    let ask = Ask { reason: Reason::NoSession, provider: None, acr: Vec::new(), max_age: None };
+    match caller.kind() {
+        Kind::Navigation | Kind::PostedForm => {
+            let login = caller.login_path(None, &view.target());
+            caller.page(&Page::SignedOutForm { login: &login })
+        }
+        Kind::Program => login_required(caller, view, &ask),
+    }
+}
+
+fn login_required(caller: &Caller<'_>, view: &View<'_>, ask: &Ask) -> Reply {
+    let origin = caller.site.table.origins.of(&view.host);
+    let login_url = format!("{origin}{}", caller.site.table.endpoints.path("login"));
+    let mut body = json!({ "error": error_word(ask), "login_url": login_url, "request_id": caller.request_id });
+    if is_step_up(ask) {
+        body["acr_values"] = json!(ask.acr.join(" "));
+        body["max_age"] = json!(ask.max_age.map(|age| age.as_secs()));
+    }
+    Reply::json(StatusCode::UNAUTHORIZED, &body).with(header::WWW_AUTHENTICATE, challenge(ask))
+}
+
+/// Begins a login and sends the browser to the provider, or says why it cannot be begun.
+pub(super) async fn begin(caller: &Caller<'_>, host: &str, ask: &Ask, target: &str) -> Reply {
+    let site = caller.site;
+    let origins = &site.table.origins;
+    if origins.is_wildcard_only(host) {
+        // Redirect URIs are registered for exact hosts: the login runs on public_url's.
+        let page = origins.of(host) + if target.starts_with('/') { target } else { "/" };
+        let login = caller.login_path(ask.provider.as_deref(), &page);
+        return Reply::redirect(StatusCode::FOUND, &format!("{}{login}", origins.of(origins.public_host())));
+    }
+    let Some(door) = ask.provider.as_ref().and_then(|id| site.login.doors.get(id)) else {
+        return caller.refuse(&Page::BadRequest { reason: "no-provider" });
+    };
+    let origin = origins.of(host);
+    let start = Start { origin: &origin, target, language: caller.language().tag(), now: caller.now };
+    let jar = Jar { headers: &caller.head.headers };
+    match site.login.begin(&door.provider, ask, start, jar).await {
+        Ok(begun) => {
+            tracing::debug!(
+                "login.step" = "begun", "provider.name" = %door.provider.id(), "request.id" = caller.request_id,
+                "policy.reason" = ask.reason.word(), "login begun"
+            );
+            let reply = Reply::redirect(StatusCode::FOUND, begun.location.as_str());
+            with_cookies(reply, begun.set_cookies)
+        }
+        Err(error) => failed(caller, &error, Some((&door.provider, target))),
+    }
+}
+
+/// The page of a login that failed, with a way to try again where it is known what was wanted.
+pub(super) fn failed(caller: &Caller<'_>, error: &LoginError, login: Option<(&Provider, &str)>) -> Reply {
+    let again = match login {
+        Some((provider, target)) => caller.login_path(Some(provider.id()), target),
+        None => caller.login_path(None, "/"),
+    };
+    let again = again.as_str();
+    match error {
+        LoginError::Stale(_) => caller.refuse(&Page::LoginStale { again: Some(again) }),
+        LoginError::Refused(error) => {
+            caller.refuse(&Page::LoginFailed { trouble: error.trouble, trace: error.trace.as_deref(), again })
+        }
+        LoginError::TooWeak { wanted, .. } => caller.refuse(&Page::TooWeak { wanted, again }),
+        LoginError::Provider(failure) => caller.refuse(&provider_page(failure, again)),
+    }
+}
+
+/// Adds cookies to an answer.
+pub(super) fn with_cookies(mut reply: Reply, cookies: Vec<String>) -> Reply {
+    for cookie in cookies {
+        if let Ok(cookie) = HeaderValue::try_from(cookie) {
+            reply = reply.and(header::SET_COOKIE, cookie);
+        }
+    }
+    reply
+}
+
+fn is_step_up(ask: &Ask) -> bool {
+    matches!(ask.reason, Reason::AcrNotMet | Reason::NotFresh)
+}
+
+fn error_word(ask: &Ask) -> &'static str {
+    if is_step_up(ask) { "insufficient_user_authentication" } else { "login_required" }
+}
+
+/// RFC 9470 §3 where a session is there and too weak, else RFC 6750 §3 with the realm alone.
+fn challenge(ask: &Ask) -> HeaderValue {
+    let mut text = "Bearer realm=\"midgate\"".to_owned();
+    if is_step_up(ask) {
+        text.push_str(", error=\"insufficient_user_authentication\"");
+        if !ask.acr.is_empty() {
+            text.push_str(&format!(", acr_values=\"{}\"", ask.acr.join(" ")));
+        }
+        if let Some(max_age) = ask.max_age {
+            text.push_str(&format!(", max_age=\"{}\"", max_age.as_secs()));
+        }
+    }
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer realm=\"midgate\""))
+}
+
+/// `Allow` of an own path.
+pub(super) fn wrong_method(caller: &Caller<'_>, allow: &str) -> Reply {
+    caller.refuse(&Page::MethodNotAllowed { allow })
+}
+
+/// One header, for own answers.
+pub(super) fn text<'h>(head: &'h Parts, name: &HeaderName) -> Option<&'h str> {
+    head.headers.get(name).and_then(|value| value.to_str().ok())
+}

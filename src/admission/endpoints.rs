@@ -1,0 +1,315 @@
+//! The gateway's own paths: login, callback, logout, who am I.
+//!
+//! *Source:* PRODUCT §3; OIDC Core §4 (third-party initiated login).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cookie::{Cookie, SameSite};
+use http::header::{self, HeaderName};
+use http::{Method, StatusCode};
+use serde_json::json;
+
+use super::answers::{self, Caller, begin, failed, text, with_cookies, wrong_method};
+use super::{Arrival, AuditSubject, Site};
+use crate::identity::Identity;
+use crate::login::{AGAIN, Answer, Failed, Finished, Jar, Return};
+use crate::pages::{Page, WhoAmI};
+use crate::policy::{Ask, Reason};
+use crate::reply::Reply;
+use crate::request::{self, Kind, Path, View};
+use crate::route::{Found, Own};
+use crate::session::{Session, SessionId};
+use crate::telemetry::{AUDIT, count_login};
+
+/// Fields of a callback that are posted again, at most.
+const MOST_FIELDS: usize = 20;
+
+/// Answers a request for an own path; `body` is the whole, bounded body.
+pub(crate) async fn answer(site: &Site, arrival: Arrival<'_>, own: Own, body: &[u8]) -> Reply {
+    let caller = arrival.caller(site);
+    let view = match request::read(arrival.head, arrival.target) {
+        Ok(view) => view,
+        Err(malformed) => return caller.refuse(&Page::BadRequest { reason: malformed.word() }),
+    };
+    let reads = matches!(*view.method, Method::GET | Method::HEAD);
+    match own {
+        Own::Login if reads => login(&caller, &view).await,
+        Own::Callback if reads => callback(&caller, &view, view.query.unwrap_or_default().as_bytes()).await,
+        Own::Callback if *view.method == Method::POST => posted_callback(&caller, &view, body).await,
+        Own::Logout if reads => confirm_logout(&caller, &view).await,
+        Own::Logout if *view.method == Method::POST => logout(&caller, &view, body).await,
+        Own::LoggedOut if reads => signed_out(&caller),
+        Own::Session if reads => who_am_i(&caller, &view).await,
+        Own::Callback | Own::Logout => wrong_method(&caller, "GET, HEAD, POST"),
+        Own::Login | Own::LoggedOut | Own::Session => wrong_method(&caller, "GET, HEAD"),
+        Own::Unknown => caller.refuse(&Page::NotFound),
+    }
+}
+
+/// `GET login`: where to, at which provider and how strong follow from the page that it should lead to.
+async fn login(caller: &Caller<'_>, view: &View<'_>) -> Reply {
+    let bad = |reason| caller.refuse(&Page::BadRequest { reason });
+    let Some(parameters) = parameters(view.query.unwrap_or_default().as_bytes()) else {
+        return bad("doubled-parameter");
+    };
+    let find = |name: &str| parameters.get(name).map(String::as_str);
+    let origins = &caller.site.table.origins;
+    let wanted = find("rd").or(find("target_link_uri")).unwrap_or("/");
+    let Some(target) = origins.read_target(&view.host, wanted) else { return bad("foreign-return-target") };
+    let mut ask = ask_for(caller.site, &view.host, &target);
+    if let Some(iss) = find("iss") {
+        // OIDC Core §4: the issuer must be one of ours, byte for byte.
+        let mut doors = caller.site.login.doors.values();
+        match doors.find(|door| door.provider.issuer().as_deref() == Some(iss)) {
+            Some(door) => ask.provider = Some(Arc::clone(door.provider.id())),
+            None => return bad("unknown-issuer"),
+        }
+    } else if let Some(id) = find("provider") {
+        match caller.site.login.doors.get_key_value(id) {
+            Some((id, _)) => ask.provider = Some(Arc::clone(id)),
+            None => return bad("unknown-provider"),
+        }
+    }
+    if let Some(acr) = find("acr") {
+        let door = ask.provider.as_ref().and_then(|id| caller.site.login.doors.get(id));
+        match door.filter(|door| door.ladder.knows(acr)) {
+            Some(_) => ask.acr = vec![acr.to_owned()],
+            None => return bad("unknown-acr"),
+        }
+    }
+    begin(caller, &view.host, &ask, &target).await
+}
+
+/// What a login for a page must ask: the demands of the page's route.
+fn ask_for(site: &Site, host: &str, target: &str) -> Ask {
+    let base = site.table.origins.of(host);
+    let url = url::Url::parse(&base).and_then(|base| base.join(target)).ok();
+    let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or(host);
+    let path = url.as_ref().map_or("/", |url| url.path());
+    let found = Path::read(path).ok().map(|path| site.table.find(host, &path, &Method::GET));
+    let requirement = match &found {
+        Some(Found::Route(route)) => Some(&route.requirement),
+        Some(
+            Found::Own(_) | Found::NotFound | Found::MethodNotAllowed(_) | Found::UnknownHost | Found::Ambiguous,
+        )
+        | None => None,
+    };
+    let only = || match site.login.doors.len() {
+        1 => site.login.doors.keys().next().cloned(),
+        _ => None,
+    };
+    Ask {
+        reason: Reason::NoSession,
+        provider: requirement.and_then(|r| r.only_provider.clone()).or_else(only).or_else(|| site.first_provider.clone()),
+        acr: requirement.map(|r| r.acr.clone()).unwrap_or_default(),
+        max_age: requirement.and_then(|r| r.max_age),
+    }
+}
+
+/// A posted callback. A cross-site POST brings no SameSite=Lax cookie: our own page posts the same fields again,
+/// once, from our own origin.
+async fn posted_callback(caller: &Caller<'_>, view: &View<'_>, body: &[u8]) -> Reply {
+    let bad = |reason| caller.refuse(&Page::BadRequest { reason });
+    if view.query.is_some_and(|query| !query.is_empty()) {
+        return bad("parameters-in-query-and-body");
+    }
+    if !is_form(view) {
+        return bad("not-a-form");
+    }
+    let Some(answer) = Answer::read(body) else { return bad("bad-authorization-response") };
+    let fields: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().take(MOST_FIELDS).collect();
+    let is_second = fields.iter().any(|(name, _)| name == AGAIN);
+    let jar = Jar { headers: view.headers };
+    if !is_second && !jar.has(&answer.state, &caller.site.login) {
+        let mut fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        fields.push((AGAIN, "1"));
+        return caller.page(&Page::Repost { action: &caller.site.login.callback, fields: &fields });
+    }
+    callback(caller, view, body).await
+}
+
+/// The authorization response, from a query or a form.
+async fn callback(caller: &Caller<'_>, view: &View<'_>, encoded: &[u8]) -> Reply {
+    let site = caller.site;
+    let Some(answer) = Answer::read(encoded) else {
+        return caller.refuse(&Page::BadRequest { reason: "bad-authorization-response" });
+    };
+    let origin = site.table.origins.of(&view.host);
+    let old = site.session(view, caller.now).await;
+    let back = Return { origin: &origin, answer: &answer, session: old.as_deref(), now: caller.now };
+    match site.login.finish(back, Jar { headers: view.headers }).await {
+        Ok(Finished::Again { target }) => Reply::redirect(StatusCode::SEE_OTHER, &target),
+        Ok(Finished::SignedIn { fresh, target }) => {
+            // A login always makes a new id, and the old session ends with it.
+            let (id, session) = site.sessions.create(*fresh, caller.now).await;
+            if let Some(old) = old {
+                site.sessions.end(&old.key).await;
+            }
+            audit(caller, "login", "ok", &session);
+            count_login(&session.identity.provider, "ok");
+            let cookies = vec![site.session_cookie(&id.text(), None), site.login.forget(&answer.state)];
+            with_cookies(Reply::redirect(StatusCode::SEE_OTHER, &target), cookies)
+        }
+        Err(failure) => login_failed(caller, &answer, &failure),
+    }
+}
+
+fn login_failed(caller: &Caller<'_>, answer: &Answer, failure: &Failed) -> Reply {
+    let door = failure.login.as_ref().and_then(|(id, target)| Some((caller.site.login.doors.get(id)?, target)));
+    let provider = door.map_or("", |(door, _)| &**door.provider.id());
+    let reason = failure.error.reason();
+    let trace = failure.error.trace().unwrap_or_default();
+    tracing::warn!(
+        target: AUDIT, "audit.event" = "login", "audit.result" = "failed", "policy.reason" = reason,
+        "provider.name" = provider, "provider.trace" = trace, "request.id" = caller.request_id,
+        "error.message" = %failure.error, "login failed"
+    );
+    count_login(provider, reason);
+    let reply = failed(caller, &failure.error, door.map(|(door, target)| (&*door.provider, target.as_str())));
+    // A callback that this browser's login does not belong to changes no cookie.
+    match door {
+        Some(_) => with_cookies(reply, vec![caller.site.login.forget(&answer.state)]),
+        None => reply,
+    }
+}
+
+async fn confirm_logout(caller: &Caller<'_>, view: &View<'_>) -> Reply {
+    let site = caller.site;
+    let Some(session) = site.session(view, caller.now).await else { return signed_out(caller) };
+    let parameters = parameters(view.query.unwrap_or_default().as_bytes()).unwrap_or_default();
+    let rd = parameters.get("rd").and_then(|rd| site.table.origins.read_target(&view.host, rd));
+    let action = site.table.endpoints.path("logout");
+    let csrf = site.csrf.code(&session.key);
+    caller.page(&Page::ConfirmLogout { action: &action, csrf: &csrf, rd: rd.as_deref() })
+}
+
+/// `POST logout`: with our token, or from an own origin by what the browser itself says.
+async fn logout(caller: &Caller<'_>, view: &View<'_>, body: &[u8]) -> Reply {
+    let site = caller.site;
+    let session = site.session(view, caller.now).await;
+    let form = if is_form(view) { parameters(body).unwrap_or_default() } else { HashMap::new() };
+    let has_token = session.as_ref().is_some_and(|session| {
+        form.get("csrf").is_some_and(|csrf| site.csrf.verify(&session.key, csrf))
+    });
+    if !has_token && !is_same_origin(caller, view) {
+        return caller.refuse(&Page::LogoutRefused { logout: &site.table.endpoints.path("logout") });
+    }
+    let query = parameters(view.query.unwrap_or_default().as_bytes()).unwrap_or_default();
+    let target = match query.get("rd").or(form.get("rd")) {
+        None => site.table.endpoints.logged_out.clone(),
+        Some(rd) => match site.table.origins.read_target(&view.host, rd) {
+            Some(target) => target,
+            None => return caller.refuse(&Page::BadRequest { reason: "foreign-return-target" }),
+        },
+    };
+    if let Some(session) = session {
+        site.sessions.end(&session.key).await;
+        audit(caller, "logout", "ok", &session);
+    }
+    let mut cookies = vec![site.deleted_session_cookie()];
+    cookies.extend(site.clear_cookies.iter().map(|name| format!("{name}=; Path=/; Max-Age=0")));
+    with_cookies(Reply::redirect(StatusCode::SEE_OTHER, &target), cookies)
+}
+
+fn signed_out(caller: &Caller<'_>) -> Reply {
+    caller.page(&Page::SignedOut { again: "/", provider_session_may_live: true })
+}
+
+async fn who_am_i(caller: &Caller<'_>, view: &View<'_>) -> Reply {
+    let site = caller.site;
+    let session = site.session(view, caller.now).await;
+    let Some(session) = session else { return answers::not_signed_in(caller, view) };
+    let idle_expires = session.idle_expires(site.sessions.idle()).min(session.expires);
+    let identity = &session.identity;
+    if caller.kind() == Kind::Navigation {
+        let provider = site.login.doors.get(&identity.provider);
+        let provider = provider.map_or(&*identity.provider, |door| &door.provider.settings().display_name);
+        let logout = site.table.endpoints.path("logout");
+        return caller.page(&Page::WhoAmI(WhoAmI {
+            identity,
+            provider,
+            created: session.created,
+            expires: session.expires,
+            idle_expires,
+            now: caller.now,
+            logout: &logout,
+        }));
+    }
+    let body = json!({
+        "provider": *identity.provider, "user_key": identity.user_key, "sub": identity.subject,
+        "iss": *identity.issuer, "acr": identity.acr, "amr": identity.amr, "auth_time": identity.auth_time,
+        "claims": identity.claims, "created": session.created, "expires": session.expires,
+        "idle_expires": idle_expires
+    });
+    Reply::json(StatusCode::OK, &body)
+}
+
+impl Site {
+    /// Deletes the session cookie, with the attributes that it was set with.
+    pub(crate) fn deleted_session_cookie(&self) -> String {
+        self.session_cookie("", Some(0))
+    }
+
+    /// The session cookie with a value, or its deletion with the same attributes.
+    fn session_cookie(&self, value: &str, max_age: Option<i64>) -> String {
+        let names = &self.contract.cookies;
+        let mut cookie = Cookie::build((names.session.as_str(), value))
+            .path("/")
+            .http_only(true)
+            .secure(names.secure)
+            .same_site(SameSite::Lax);
+        if let Some(domain) = &names.domain {
+            cookie = cookie.domain(domain.as_str());
+        }
+        if let Some(seconds) = max_age {
+            cookie = cookie.max_age(cookie::time::Duration::seconds(seconds));
+        }
+        cookie.build().to_string()
+    }
+}
+
+/// Whether the browser itself says that a page of an own origin sent this.
+fn is_same_origin(caller: &Caller<'_>, view: &View<'_>) -> bool {
+    match text(caller.head, &HeaderName::from_static("sec-fetch-site")) {
+        Some(site) => site == "same-origin",
+        None => view.header(&header::ORIGIN).is_some_and(|origin| {
+            origin == caller.site.table.origins.of(&view.host) && caller.site.table.origins.is_own_origin(origin)
+        }),
+    }
+}
+
+fn is_form(view: &View<'_>) -> bool {
+    view.header(&header::CONTENT_TYPE).is_some_and(|value| {
+        let media = value.split(';').next().unwrap_or_default();
+        media.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    })
+}
+
+/// Parameters by name; `None` when one comes twice.
+fn parameters(encoded: &[u8]) -> Option<HashMap<String, String>> {
+    let mut found = HashMap::new();
+    for (name, value) in form_urlencoded::parse(encoded).into_owned() {
+        if found.insert(name, value).is_some() {
+            return None;
+        }
+    }
+    Some(found)
+}
+
+fn audit(caller: &Caller<'_>, event: &'static str, result: &'static str, session: &Session) {
+    let subject = subject(caller.site.audit_subject, &session.identity);
+    tracing::info!(
+        target: AUDIT, "audit.event" = event, "audit.result" = result, "audit.subject" = subject,
+        "provider.name" = &*session.identity.provider, "session.ref" = session.reference(),
+        "session.acr" = session.identity.acr.as_deref(), "request.id" = caller.request_id, "audit"
+    );
+}
+
+fn subject(how: AuditSubject, identity: &Identity) -> &str {
+    match how {
+        AuditSubject::Hash => &identity.user_key,
+        AuditSubject::Plain => &identity.subject,
+        AuditSubject::Off => "",
+    }
+}

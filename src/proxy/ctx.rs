@@ -1,0 +1,212 @@
+//! What is known of one request, and the one access event that it leaves behind.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use http::header::HeaderValue;
+use pingora_core::{Error, ErrorSource};
+use pingora_proxy::Session;
+
+use super::Snapshot;
+use crate::admission::{Passage, Refused};
+use crate::request::host_of;
+use crate::route::Route;
+use crate::seal::random;
+use crate::telemetry::ACCESS;
+
+/// How much of a client's address the log shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClientAddress {
+    Full,
+    /// The network: /24 of IPv4, /48 of IPv6.
+    Truncated,
+    Off,
+}
+
+/// One request's state from hook to hook.
+pub(crate) struct Ctx {
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Unix seconds when the request came: one clock for the whole decision.
+    pub(crate) now: u64,
+    pub(crate) passage: Option<Passage>,
+    pub(crate) route: Option<Arc<Route>>,
+    pub(crate) reason: &'static str,
+    pub(crate) status: u16,
+    pub(crate) turn: usize,
+    pub(crate) attempts: usize,
+    pub(crate) connected: bool,
+    /// The request may become a tunnel.
+    pub(crate) upgrade: bool,
+    /// Bytes of body so far.
+    pub(crate) received: u64,
+    /// The peer of the connection, if it has an address.
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) peer_is_trusted: bool,
+    started: Instant,
+    request_id: Option<HeaderValue>,
+    error_source: &'static str,
+    /// Method, host and path for the access event; only made when it will be written.
+    line: Option<Line>,
+}
+
+struct Line {
+    method: http::Method,
+    host: String,
+    path: String,
+}
+
+impl Ctx {
+    pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            snapshot,
+            now: 0,
+            passage: None,
+            route: None,
+            reason: "",
+            status: 0,
+            turn: 0,
+            attempts: 0,
+            connected: false,
+            upgrade: false,
+            received: 0,
+            peer: None,
+            peer_is_trusted: false,
+            started: Instant::now(),
+            request_id: None,
+            error_source: "",
+            line: None,
+        }
+    }
+
+    /// Notes what the log and the upstream will be told of the request.
+    pub(super) fn arrive(&mut self, session: &Session) {
+        self.started = Instant::now();
+        self.now = unix_now();
+        let edge = &self.snapshot.edge;
+        let address = session.client_addr();
+        self.peer = address.and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
+        self.peer_is_trusted = match self.peer {
+            Some(peer) => edge.trusted.iter().any(|network| network.contains(&peer)),
+            None => edge.trusts_unix,
+        };
+        let head = session.req_header();
+        self.request_id = Some(match head.headers.get("x-request-id") {
+            Some(given) if is_good_id(given) => given.clone(),
+            _ => new_id(),
+        });
+        if edge.access_log && tracing::enabled!(target: ACCESS, tracing::Level::INFO) {
+            let host = head.headers.get("host").and_then(|host| host.to_str().ok()).and_then(host_of);
+            let host = host.map(std::borrow::Cow::into_owned);
+            let host = host.or_else(|| head.uri.host().map(str::to_owned)).unwrap_or_default();
+            let path = head.raw_path().split(|byte| *byte == b'?').next().unwrap_or_default();
+            let path = String::from_utf8_lossy(path.get(..path.len().min(1024)).unwrap_or_default()).into_owned();
+            self.line = Some(Line { method: head.method.clone(), host, path });
+        }
+    }
+
+    /// The id under which people and logs speak of this request.
+    pub(crate) fn request_id(&self) -> &str {
+        self.request_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The same, ready to go up.
+    pub(super) fn request_id_value(&self) -> Option<&HeaderValue> {
+        self.request_id.as_ref()
+    }
+
+    pub(super) fn note_refusal(&mut self, refused: Refused) {
+        self.route = refused.route;
+        self.reason = refused.reason;
+    }
+
+    pub(super) fn note_failure(&mut self, error: &Error) {
+        self.error_source = match error.esource() {
+            ErrorSource::Upstream => "upstream",
+            ErrorSource::Downstream => "downstream",
+            ErrorSource::Internal | ErrorSource::Unset if !self.connected && self.passage.is_some() => "upstream",
+            ErrorSource::Internal | ErrorSource::Unset => "internal",
+        };
+        if self.reason.is_empty() {
+            self.reason = error.etype().as_str();
+        }
+    }
+
+    /// Counts what is said in a tunnel as use of its session.
+    pub(super) fn touch_session(&self) {
+        if let Some((session, _)) = self.passage.as_ref().and_then(|passage| passage.session.as_ref()) {
+            session.touch(unix_now());
+        }
+    }
+
+    fn client(&self) -> String {
+        let truncated = |peer: IpAddr| {
+            let prefix = if peer.is_ipv4() { 24 } else { 48 };
+            ipnet::IpNet::new(peer, prefix).map(|network| network.network().to_string()).unwrap_or_default()
+        };
+        match (self.snapshot.edge.client_address, self.peer) {
+            (ClientAddress::Full, Some(peer)) => peer.to_string(),
+            (ClientAddress::Truncated, Some(peer)) => truncated(peer),
+            (ClientAddress::Off, _) | (_, None) => String::new(),
+        }
+    }
+}
+
+/// Exactly one access event for each request that reached a hook: also for those that are cut off.
+impl Drop for Ctx {
+    fn drop(&mut self) {
+        if self.request_id.is_none() {
+            return;
+        }
+        let duration = self.started.elapsed();
+        let index = self.route.as_ref().map_or(usize::MAX, |route| route.index);
+        let meters = &self.snapshot.meters;
+        if let Some(meters) = meters.get(index).or(meters.last()) {
+            meters.count(self.status, duration);
+        }
+        let Some(line) = &self.line else { return };
+        let session = self.passage.as_ref().and_then(|passage| passage.session.as_ref());
+        tracing::info!(
+            target: ACCESS,
+            "request.id" = self.request_id(),
+            "request.method" = line.method.as_str(),
+            "request.host" = line.host,
+            "request.path" = line.path,
+            "client.address" = self.client(),
+            "route.name" = self.route.as_ref().map(|route| &*route.id),
+            "session.ref" = session.map(|(session, _)| session.reference()),
+            "policy.reason" = (!self.reason.is_empty()).then_some(self.reason),
+            "response.status" = self.status,
+            "duration_ms" = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            "error.source" = (!self.error_source.is_empty()).then_some(self.error_source),
+            "request"
+        );
+    }
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// An id from outside is kept when it can stand in any log as it is.
+fn is_good_id(value: &HeaderValue) -> bool {
+    let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (8..=128).contains(&value.len()) && value.as_bytes().iter().all(good)
+}
+
+/// Random bytes of this process, then a counter: unique everywhere without a system call for each request.
+fn new_id() -> HeaderValue {
+    static PROCESS: OnceLock<String> = OnceLock::new();
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let process = PROCESS.get_or_init(|| {
+        random::<8>().iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    });
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    HeaderValue::try_from(format!("{process}{number:010x}")).unwrap_or(HeaderValue::from_static("none"))
+}

@@ -1,0 +1,165 @@
+//! Pingora's peers for our upstreams: made once, names looked up aside from the requests.
+//!
+//! *Source:* Pingora's own constructor looks names up on the request's thread and panics when it cannot.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use pingora_core::protocols::l4::socket::SocketAddr as PeerAddress;
+use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
+use pingora_core::utils::tls::{CertKey, WrappedX509};
+use pingora_core::{Error, ErrorType, Result};
+
+use crate::upstream::{Place, Server, Timeouts, Tls, Upstream};
+
+/// How long a looked-up address is used before it is looked up again.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// The peers of every upstream of a configuration, by the upstream's id.
+pub(crate) struct Peers {
+    upstreams: HashMap<String, Vec<Arc<Target>>>,
+}
+
+/// One server.
+struct Target {
+    server: Server,
+    timeouts: Timeouts,
+    group: u64,
+    found: ArcSwapOption<Found>,
+    looking: AtomicBool,
+}
+
+struct Found {
+    peers: Vec<HttpPeer>,
+    at: Instant,
+    /// Looked up, so that it must be looked up again.
+    by_name: bool,
+}
+
+impl Peers {
+    /// Peers for these upstreams; `generation` keeps connections of another configuration apart.
+    pub(crate) fn new<'u>(upstreams: impl IntoIterator<Item = &'u Arc<Upstream>>, generation: u64) -> Self {
+        let mut group = generation << 32;
+        let target = |upstream: &Upstream, server: &Server| {
+            group += 1;
+            let (server, timeouts) = (server.clone(), upstream.timeouts);
+            let (found, looking) = (ArcSwapOption::empty(), AtomicBool::new(false));
+            Arc::new(Target { server, timeouts, group, found, looking })
+        };
+        let mut target = target;
+        let upstreams = upstreams
+            .into_iter()
+            .map(|upstream| {
+                let targets = upstream.servers.iter().map(|server| target(upstream, server)).collect();
+                (upstream.id.clone(), targets)
+            })
+            .collect();
+        Self { upstreams }
+    }
+
+    /// The peer whose turn it is.
+    pub(crate) async fn choose(&self, upstream: &Upstream, turn: usize, upgrade: bool) -> Result<Box<HttpPeer>> {
+        let unknown = || Error::explain(ErrorType::InternalError, "upstream without servers");
+        let (index, _) = upstream.server(turn).ok_or_else(unknown)?;
+        let target = self.upstreams.get(&upstream.id).and_then(|targets| targets.get(index)).ok_or_else(unknown)?;
+        let mut peer = Box::new(target.peer(turn).await?);
+        if upgrade {
+            // A tunnel may be silent for long; it ends with its session.
+            peer.options.read_timeout = None;
+            peer.options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::WebSocketOnly;
+        }
+        Ok(peer)
+    }
+}
+
+impl Target {
+    async fn peer(self: &Arc<Self>, turn: usize) -> Result<HttpPeer> {
+        let known = self.found.load_full();
+        let found = match known {
+            Some(found) => {
+                if found.by_name && found.at.elapsed() > FRESH {
+                    self.refresh();
+                }
+                found
+            }
+            None => self.look_up().await?,
+        };
+        let index = turn.checked_rem(found.peers.len()).unwrap_or_default();
+        let none = || Error::explain(ErrorType::ConnectError, "name has no address");
+        found.peers.get(index).cloned().ok_or_else(none)
+    }
+
+    /// Looks the name up again while the requests go on with what is known.
+    fn refresh(self: &Arc<Self>) {
+        if !self.looking.swap(true, Ordering::AcqRel) {
+            let target = Arc::clone(self);
+            tokio::spawn(async move {
+                if target.look_up().await.is_err() {
+                    tracing::warn!("upstream.address" = ?target.server.place, "upstream name cannot be looked up");
+                }
+                target.looking.store(false, Ordering::Release);
+            });
+        }
+    }
+
+    async fn look_up(&self) -> Result<Arc<Found>> {
+        let (addresses, by_name) = match &self.server.place {
+            Place::Unix(_) => (Vec::new(), false),
+            Place::Tcp { host, port } => {
+                let bare = host.trim_start_matches('[').trim_end_matches(']');
+                let look = tokio::time::timeout(self.timeouts.connect, tokio::net::lookup_host((bare, *port))).await;
+                let failed = || Error::explain(ErrorType::ConnectError, "name cannot be looked up").into_up();
+                let addresses: Vec<SocketAddr> = match look {
+                    Ok(Ok(addresses)) => addresses.collect(),
+                    Ok(Err(_)) => return Err(mark(failed)),
+                    Err(_) => return Err(Error::explain(ErrorType::ConnectTimedout, "name look-up timed out")),
+                };
+                (addresses, bare.parse::<std::net::IpAddr>().is_err())
+            }
+        };
+        let peers = self.peers(&addresses)?;
+        let found = Arc::new(Found { peers, at: Instant::now(), by_name });
+        self.found.store(Some(Arc::clone(&found)));
+        Ok(found)
+    }
+
+    fn peers(&self, addresses: &[SocketAddr]) -> Result<Vec<HttpPeer>> {
+        let tls = self.server.tls.as_ref();
+        let name = tls.map(|tls| tls.server_name.clone()).unwrap_or_default();
+        let mut peers = match &self.server.place {
+            Place::Unix(path) => vec![HttpPeer::new_uds(path, tls.is_some(), name)?],
+            Place::Tcp { .. } => {
+                let peer = |address: &SocketAddr| HttpPeer::new(*address, tls.is_some(), name.clone());
+                addresses.iter().map(peer).collect()
+            }
+        };
+        for peer in &mut peers {
+            self.settle(peer);
+        }
+        Ok(peers)
+    }
+
+    fn settle(&self, peer: &mut HttpPeer) {
+        // Pingora's key for reused connections knows nothing of roots and client certificates.
+        peer.group_key = self.group;
+        let timeouts = self.timeouts;
+        peer.options.connection_timeout = Some(timeouts.connect);
+        peer.options.total_connection_timeout = Some(timeouts.connect);
+        peer.options.read_timeout = Some(timeouts.read);
+        peer.options.write_timeout = Some(timeouts.write);
+        peer.options.idle_timeout = Some(timeouts.idle);
+        peer.options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Deny;
+        if let Some(Tls { ca, client, .. }) = &self.server.tls {
+            let wrap = |certificates: &Arc<[Vec<u8>]>| {
+                certificates.iter().map(|der| WrappedX509::new(der.clone(), parse)).collect::<Box<[_]>>()
+            };
+            peer.options.ca = ca.as_ref().map(|ca| Arc::from(wrap(ca)));
+            peer.client_cert_key =
+                client.as_ref().map(|pair| Arc::new(CertKey::new(pair.0.clone(), pair.1.clone())));
+        }
+    }
+}

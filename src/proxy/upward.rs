@@ -1,0 +1,135 @@
+//! One request as it goes up: what it may not carry is taken out, what the upstream can believe is put in.
+//!
+//! Runs on each attempt, after Pingora has dealt with hop-by-hop headers, so that no `Connection` line of a client's
+//! can name one of ours away.
+//! *Source:* PRODUCT §5; RFC 7239 and its older `X-Forwarded-*`.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+
+use super::Ctx;
+use crate::admission::Passage;
+use crate::headers::{CookieChange, permitted};
+use crate::request::host_of;
+use crate::route::PathPattern;
+use crate::upstream::HostHeader;
+
+const FORWARDED_FOR: Bytes = Bytes::from_static(b"X-Forwarded-For");
+const FORWARDED_PROTO: Bytes = Bytes::from_static(b"X-Forwarded-Proto");
+const FORWARDED_HOST: Bytes = Bytes::from_static(b"X-Forwarded-Host");
+const REQUEST_ID: Bytes = Bytes::from_static(b"X-Request-Id");
+
+/// The target without scheme and authority, which `Host` agrees with (RFC 9112 §3.2.2).
+pub(super) fn origin_form(target: &[u8]) -> &[u8] {
+    let rest = [&b"http://"[..], b"https://"].iter().find_map(|scheme| {
+        target.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme))?;
+        target.get(scheme.len()..)
+    });
+    match rest {
+        None => target,
+        Some(rest) => match rest.iter().position(|byte| matches!(byte, b'/' | b'?')) {
+            Some(at) if rest.get(at) == Some(&b'/') => rest.get(at..).unwrap_or(b"/"),
+            // `http://host?query` has no path to decide on.
+            Some(_) => b"",
+            None => b"/",
+        },
+    }
+}
+
+/// Rewrites the request for its upstream.
+pub(super) fn rewrite(session: &Session, request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+    // I1: no permit, no upstream.
+    let Some(passage) = &ctx.passage else { return Error::e_explain(ErrorType::InternalError, "no permit") };
+    let forwarded_for = forwarded_for(request, ctx);
+    let host = request.headers.get(header::HOST).cloned();
+    // I2, I3: what could be read as ours goes first …
+    let changes = ctx.snapshot.site.contract.upward(&request.headers, ctx.peer_is_trusted);
+    for name in &changes.remove {
+        request.remove_header(name);
+    }
+    match changes.cookie {
+        CookieChange::Keep => {}
+        CookieChange::Remove => drop(request.remove_header(&header::COOKIE)),
+        CookieChange::Replace(line) => request.insert_header(header::COOKIE, line)?,
+    }
+    // RFC 9112 §3.2.2: absolute form is for proxies; the decision was made on the path.
+    let target = target(session, passage)?;
+    if request.raw_path() != target {
+        request.set_raw_path(&target)?;
+    }
+    if let Some(forwarded_for) = forwarded_for {
+        request.insert_header(FORWARDED_FOR, forwarded_for)?;
+    }
+    set_origin(request, host.as_ref(), ctx)?;
+    set_host(request, passage, ctx)?;
+    if let Some(id) = ctx.request_id_value() {
+        request.insert_header(REQUEST_ID, id.clone())?;
+    }
+    // … and ours are set last, each once.
+    if let Some((held, warm)) = &passage.session {
+        for (name, value) in permitted(passage.permit, warm.ready(held, &passage.route.fields)) {
+            request.insert_header(name.clone(), value.clone())?;
+        }
+    }
+    Ok(())
+}
+
+/// A trusted peer's list with the peer at its end, or the peer alone.
+fn forwarded_for(request: &RequestHeader, ctx: &Ctx) -> Option<HeaderValue> {
+    let mut line = String::new();
+    if ctx.peer_is_trusted {
+        for part in request.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()) {
+            line.push_str(part.trim());
+            line.push_str(", ");
+        }
+    }
+    match ctx.peer {
+        Some(peer) => write!(line, "{peer}").ok()?,
+        None => line.truncate(line.trim_end_matches([',', ' ']).len()),
+    }
+    HeaderValue::try_from(line).ok().filter(|line| !line.is_empty())
+}
+
+/// `X-Forwarded-Proto` and `-Host` are those of the own origin that was matched.
+fn set_origin(request: &mut RequestHeader, host: Option<&HeaderValue>, ctx: &Ctx) -> Result<()> {
+    let origins = &ctx.snapshot.site.table.origins;
+    let scheme = if origins.scheme() == "https" { "https" } else { "http" };
+    request.insert_header(FORWARDED_PROTO, HeaderValue::from_static(scheme))?;
+    let Some(text) = host.and_then(|host| host.to_str().ok()) else { return Ok(()) };
+    let Some(name) = host_of(text) else { return Ok(()) };
+    request.insert_header(FORWARDED_HOST, origins.authority(&name))
+}
+
+fn set_host(request: &mut RequestHeader, passage: &Passage, ctx: &Ctx) -> Result<()> {
+    let upstream = &passage.route.upstream;
+    match &upstream.host_header {
+        HostHeader::Keep => Ok(()),
+        HostHeader::Name(name) => request.insert_header(header::HOST, name.as_str()),
+        HostHeader::Upstream => match upstream.server(ctx.turn) {
+            Some((_, server)) => request.insert_header(header::HOST, server.place.authority(server.tls.is_some())),
+            None => Ok(()),
+        },
+    }
+}
+
+/// The bytes that were decided on, less the route's prefix where it is to be cut.
+fn target(session: &Session, passage: &Passage) -> Result<Vec<u8>> {
+    let target = origin_form(session.req_header().raw_path());
+    let PathPattern::Prefix(prefix) = &passage.route.path else { return Ok(target.to_vec()) };
+    if !passage.route.strip_prefix || prefix == "/" {
+        return Ok(target.to_vec());
+    }
+    // Counted in segments, since the prefix may be spelt with escapes.
+    let segments = prefix.matches('/').count() - 1;
+    let end_of_path = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len());
+    let (path, query) = target.split_at(end_of_path);
+    let cut = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').nth(segments).map(|(at, _)| at);
+    let rest = cut.and_then(|at| path.get(at..)).unwrap_or_default();
+    let rest = rest.iter().position(|byte| *byte != b'/').and_then(|at| rest.get(at..)).unwrap_or_default();
+    Ok([b"/", rest, query].concat())
+}
