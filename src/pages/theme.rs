@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 const WHITE: Colour = Colour(255, 255, 255);
-const INK: Colour = Colour(13, 17, 23);
+const BLACK: Colour = Colour(0, 0, 0);
 /// The card of the dark look, as in `style.css`.
 const DARK_CARD: Colour = Colour(0x1a, 0x21, 0x2b);
 /// Unless the operator says otherwise.
@@ -55,9 +55,9 @@ impl Colour {
             .unwrap_or(target)
     }
 
-    /// What can be read on this colour.
+    /// What can be read on this colour: black or white has at least 4.5 on every one.
     fn readable(self) -> Self {
-        if self.contrast(WHITE) >= self.contrast(INK) { WHITE } else { INK }
+        if self.contrast(WHITE) >= self.contrast(BLACK) { WHITE } else { BLACK }
     }
 }
 
@@ -71,7 +71,7 @@ pub(super) fn properties(accent: Colour) -> String {
             link.hex()
         )
     };
-    let light = set(accent, accent.reach(4.5, WHITE, INK));
+    let light = set(accent, accent.reach(4.5, WHITE, BLACK));
     let dark = set(accent.reach(3.0, DARK_CARD, WHITE), accent.reach(5.0, DARK_CARD, WHITE));
     format!("{light}@media (prefers-color-scheme:dark){{{dark}}}")
 }
@@ -116,7 +116,7 @@ mod tests {
             let dark = accent.reach(3.0, DARK_CARD, WHITE);
             assert!(accent.contrast(accent.readable()) >= 4.5, "{hex}");
             assert!(dark.contrast(dark.readable()) >= 4.5, "{hex}");
-            assert!(accent.reach(4.5, WHITE, INK).contrast(WHITE) >= 4.5, "{hex}");
+            assert!(accent.reach(4.5, WHITE, BLACK).contrast(WHITE) >= 4.5, "{hex}");
             assert!(accent.reach(5.0, DARK_CARD, WHITE).contrast(DARK_CARD) >= 4.5, "{hex}");
         }
     }

@@ -61,7 +61,7 @@ pub(super) fn view(page: &Page<'_>, visit: &Visit<'_>, words: &Section) -> View 
     match *page {
         Page::WhoAmI(session) => View {
             template: "session.html",
-            values: context! { session => session.values(), logout => link(session.logout) },
+            values: context! { session => session.values(), logout => link(session.logout), wide => true },
         },
         Page::ConfirmLogout { action, csrf, rd } => {
             View { template: "logout.html", values: context! { action => link(action), csrf, rd } }
@@ -153,7 +153,7 @@ fn actions<'a>(page: &Page<'a>, visit: &Visit<'a>) -> Vec<Action<'a>> {
         Page::MissingClaim { again: href, .. } => vec![again(href)],
         Page::SignedOutForm { login } => vec![Action { label: "sign_in", href: login }],
         Page::Forbidden { logout, .. } => {
-            let logout = logout.map(|href| Action { label: "change_person", href });
+            let logout = logout.map(|href| Action { label: "sign_out", href });
             [Some(home), logout].into_iter().flatten().collect()
         }
         Page::NotFound | Page::MethodNotAllowed { .. } | Page::BadRequest { .. } => vec![home],
