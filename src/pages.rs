@@ -71,6 +71,18 @@ pub(crate) enum PagesError {
     Template { name: String, problem: String },
 }
 
+impl PagesError {
+    /// The key of the configuration that is wrong.
+    pub(crate) fn key(&self) -> &'static str {
+        match self {
+            Self::Colour(_) => "pages.colour",
+            Self::Logo(_) => "pages.logo_file",
+            Self::Text { .. } => "pages.texts_file",
+            Self::UnknownTemplate(_) | Self::Template { .. } => "pages.template_dir",
+        }
+    }
+}
+
 /// The request that a page answers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Visit<'a> {
@@ -146,7 +158,7 @@ impl Pages {
 
     fn body(&self, page: &Page<'_>, visit: &Visit<'_>) -> Result<String, minijinja::Error> {
         let words = self.texts.section(visit.language, WORDS);
-        let own = view::view(page, visit, &words);
+        let own = view::compose(page, visit, &words);
         let shared = context! {
             lang => visit.language.tag(),
             symbol => view::symbol(page),

@@ -300,8 +300,11 @@ fn all_problems_of_the_settings_are_shown_at_once() {
             .into(),
         ..Settings::default()
     };
-    let problems: Vec<_> = Pages::new(settings).unwrap_err().iter().map(PagesError::to_string).collect();
-    assert_eq!(problems.len(), 6, "{problems:?}");
+    let problems = Pages::new(settings).unwrap_err();
+    let keys: Vec<_> = problems.iter().map(PagesError::key).collect();
+    let template = "pages.template_dir";
+    assert_eq!(keys, ["pages.texts_file", template, template, "pages.colour", template, "pages.logo_file"]);
+    let problems: Vec<_> = problems.iter().map(PagesError::to_string).collect();
     assert!(problems.iter().any(|problem| problem.contains("(in message.html:1)")), "{problems:?}");
 }
 

@@ -66,7 +66,7 @@ impl Texts {
 }
 
 /// The texts that come with the program.
-pub(super) fn embedded(language: Language) -> Sections {
+fn embedded(language: Language) -> Sections {
     let json = match language {
         Language::En => include_str!("texts/en.json"),
         Language::De => include_str!("texts/de.json"),

@@ -57,7 +57,7 @@ pub(super) struct View {
 }
 
 /// Puts a page together; most are a message.
-pub(super) fn view(page: &Page<'_>, visit: &Visit<'_>, words: &Section) -> View {
+pub(super) fn compose(page: &Page<'_>, visit: &Visit<'_>, words: &Section) -> View {
     match *page {
         Page::WhoAmI(session) => View {
             template: "session.html",

@@ -55,13 +55,17 @@ fn row(name: &str, value: &serde_json::Value) -> Value {
     context! { name => shown(name), value => shown(&plain(value)) }
 }
 
-/// A claim as people read it: lists joined, objects as JSON.
+/// A claim as people read it: lists joined, objects as `name: value`.
 fn plain(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),
         serde_json::Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(", "),
-        serde_json::Value::Null | serde_json::Value::Bool(_) => value.to_string(),
-        serde_json::Value::Number(_) | serde_json::Value::Object(_) => value.to_string(),
+        serde_json::Value::Object(map) => {
+            map.iter().map(|(name, value)| format!("{name}: {}", plain(value))).collect::<Vec<_>>().join(", ")
+        }
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {
+            value.to_string()
+        }
     }
 }
 
@@ -151,6 +155,6 @@ mod tests {
     #[test]
     fn claims_are_plain() {
         assert_eq!(plain(&serde_json::json!(["a", 1, true])), "a, 1, true");
-        assert_eq!(plain(&serde_json::json!({"a": "b"})), r#"{"a":"b"}"#);
+        assert_eq!(plain(&serde_json::json!({"a": "b", "c": [1, 2]})), "a: b, c: 1, 2");
     }
 }
