@@ -98,7 +98,9 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
         Found::Route(route) => route,
         Found::Own(own) => return Admitted::Own(own),
         Found::NotFound => return refused(&caller, &Page::NotFound, None),
-        Found::MethodNotAllowed(allow) => return refused(&caller, &Page::MethodNotAllowed { allow: &allow }, None),
+        Found::MethodNotAllowed(allow) => {
+            return refused(&caller, &Page::MethodNotAllowed { allow: &allow }, None);
+        }
         Found::UnknownHost => return refused(&caller, &Page::UnknownHost, None),
         Found::Ambiguous => return refused(&caller, &malformed_page(Malformed::AmbiguousPath), None),
     };
@@ -117,9 +119,11 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
         auth_time: session.identity.auth_time,
     });
     match decide(route.access, &route.requirement, known, arrival.now) {
-        Decision::Permit(permit) => {
-            Admitted::Pass(Passage { route: Arc::clone(route), permit, session: session.filter(|_| permit.identified()) })
-        }
+        Decision::Permit(permit) => Admitted::Pass(Passage {
+            route: Arc::clone(route),
+            permit,
+            session: session.filter(|_| permit.identified()),
+        }),
         Decision::Forbid(reason) => {
             let logout = site.table.endpoints.path("logout");
             refused(&caller, &Page::Forbidden { reason: reason.word(), logout: Some(&logout) }, Some(route))
@@ -134,7 +138,9 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
 impl Site {
     /// The live session that a request's cookie names. Everything that is no good id is simply no session.
     pub(crate) async fn session(&self, view: &View<'_>, now: u64) -> Option<Arc<Session>> {
-        let FoundCookie::One(value) = find_cookie(view.headers, &self.contract.cookies.session) else { return None };
+        let FoundCookie::One(value) = find_cookie(view.headers, &self.contract.cookies.session) else {
+            return None;
+        };
         self.sessions.find(&SessionId::parse(value)?.key(), now).await
     }
 }

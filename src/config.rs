@@ -1,1 +1,5 @@
-//! config.
+//! The configuration.
+
+mod loaded;
+
+pub(crate) use self::loaded::{Address, Admin, Listen, Loaded};

@@ -1,1 +1,172 @@
-//! gateway.
+//! The running process: listeners, background work, signals, reload.
+//!
+//! *Never:* what a request means.
+//! *Source:* PRODUCT §1 (signals); Pingora's server life cycle.
+
+mod caretaker;
+mod shutdown;
+mod sockets;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use pingora_core::apps::http_app::HttpServer;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{RunArgs, Server};
+use pingora_core::services::background::GenBackgroundService;
+use pingora_core::services::listening::Service;
+use pingora_proxy::http_proxy;
+
+use crate::admin::{AdminApp, HealthApp, Status};
+use crate::admission::Site;
+use crate::config::{Listen, Loaded};
+use crate::login::{Consumed, Door, Login, consumed};
+use crate::provider::Provider;
+use crate::proxy::{Edge, Gateway, Peers, Snapshot};
+use crate::seal::Keys;
+use crate::session::{Sessions, Shape};
+use crate::telemetry::{RouteMeters, describe};
+
+use self::caretaker::Caretaker;
+use self::shutdown::Signals;
+use self::sockets::Certificate;
+
+/// Loads the configuration anew; what it fails with is ready to be logged.
+pub(crate) type Loader = Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
+
+/// What outlives every generation of the configuration.
+struct Shared {
+    sessions: Arc<Sessions>,
+    consumed: Consumed,
+    /// Used when no `keys_file` is configured.
+    own_keys: Keys,
+}
+
+/// Runs the gateway until it is told to stop.
+///
+/// # Errors
+/// A listener cannot be opened, or a provider's settings cannot be used.
+pub(crate) fn run(loaded: Loaded, loader: Loader) -> anyhow::Result<()> {
+    let metrics = install_metrics()?;
+    describe();
+    let listen = loaded.listen.clone();
+    sockets::check(&listen)?;
+    let shared = Shared {
+        sessions: Arc::new(Sessions::new(loaded.session)),
+        consumed: consumed(loaded.login.timeout),
+        own_keys: Keys::random(),
+    };
+    let snapshot = assemble(loaded, &shared, 1, None)?;
+    let current = Arc::new(ArcSwap::from_pointee(snapshot));
+    let status = Arc::new(Status {
+        current: Arc::clone(&current),
+        metrics,
+        listening: AtomicBool::new(false),
+        draining: AtomicBool::new(false),
+    });
+    let certificate = listen.tls.clone().map(Certificate::new);
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(&listen));
+    server.bootstrap();
+    let conf = Arc::clone(&server.configuration);
+    let edge = Edge::new(
+        http_proxy(&conf, Gateway { current: Arc::clone(&current) }),
+        listen.connections,
+        listen.idle + listen.header_timeout,
+    );
+    let mut service = Service::new("edge".to_owned(), edge);
+    sockets::open(&mut service, &listen.address, certificate.as_ref(), 0o660)?;
+    service.threads = Some(listen.workers);
+    server.add_service(service);
+    if let Some(address) = &listen.health {
+        let mut service =
+            Service::new("health".to_owned(), HttpServer::new_app(HealthApp(Arc::clone(&status))));
+        sockets::open(&mut service, std::slice::from_ref(address), None, 0o660)?;
+        service.threads = Some(1);
+        server.add_service(service);
+    }
+    if let Some(admin) = &listen.admin {
+        let app = AdminApp { status: Arc::clone(&status), token: admin.token.clone() };
+        let mut service = Service::new("admin".to_owned(), HttpServer::new_app(app));
+        sockets::open(&mut service, std::slice::from_ref(&admin.address), None, 0o600)?;
+        service.threads = Some(1);
+        server.add_service(service);
+    }
+    let signals = Signals { status: Arc::clone(&status) };
+    let caretaker = Caretaker { status, shared, loader, certificate, listen };
+    server.add_service(GenBackgroundService::new("caretaker".to_owned(), Arc::new(caretaker)));
+    server.run(RunArgs { shutdown_signal: Box::new(signals) });
+    Ok(())
+}
+
+/// Builds one generation; what the old one knew of unchanged providers is taken over.
+fn assemble(
+    loaded: Loaded,
+    shared: &Shared,
+    generation: u64,
+    old: Option<&Snapshot>,
+) -> anyhow::Result<Snapshot> {
+    let mut doors = std::collections::HashMap::new();
+    let first_provider = loaded.providers.first().map(|(settings, _)| Arc::clone(&settings.id));
+    for (settings, ladder) in loaded.providers {
+        let id = Arc::clone(&settings.id);
+        let provider =
+            Provider::new(settings).map_err(|error| anyhow::anyhow!("provider \"{id}\": {error}"))?;
+        if let Some(old) = old.and_then(|old| old.site.login.doors.get(&id)) {
+            provider.adopt(&old.provider);
+        }
+        doors.insert(id, Door { provider: Arc::new(provider), ladder });
+    }
+    let keys = loaded.keys.as_ref().unwrap_or(&shared.own_keys);
+    let login = Login {
+        settings: loaded.login,
+        doors,
+        sealer: keys.sealer("login"),
+        cookies: loaded.contract.cookies.clone(),
+        callback: loaded.table.endpoints.callback.clone(),
+        consumed: shared.consumed.clone(),
+    };
+    let mut meters: Vec<RouteMeters> = loaded.route_names.iter().map(|name| RouteMeters::new(name)).collect();
+    meters.push(RouteMeters::new("none"));
+    let site = Site {
+        shape: Shape { generation, mappings: loaded.mappings, requirements: loaded.requirements },
+        table: loaded.table,
+        contract: loaded.contract,
+        login,
+        sessions: Arc::clone(&shared.sessions),
+        pages: loaded.pages,
+        csrf: keys.mac("logout"),
+        first_provider,
+        clear_cookies: loaded.clear_cookies,
+        audit_subject: loaded.audit_subject,
+    };
+    Ok(Snapshot { site, edge: loaded.edge, peers: Peers::new(&loaded.upstreams, generation), meters })
+}
+
+fn install_metrics() -> anyhow::Result<metrics_exporter_prometheus::PrometheusHandle> {
+    let buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &buckets)
+        .context("metrics")?
+        .build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).context("metrics are already set up")?;
+    Ok(handle)
+}
+
+fn server_conf(listen: &Listen) -> ServerConf {
+    ServerConf {
+        threads: listen.workers,
+        upstream_keepalive_pool_size: 512,
+        // The signal handler waits for requests under way and ends the process itself.
+        grace_period_seconds: Some(shutdown::LONGEST.as_secs()),
+        graceful_shutdown_timeout_seconds: Some(1),
+        ..ServerConf::default()
+    }
+}
+
+/// How often expired sessions are swept.
+const SWEEP: Duration = Duration::from_secs(1);

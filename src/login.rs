@@ -22,8 +22,8 @@ use crate::provider::{Authorization, Failure, Provider, ProviderError, Redemptio
 use crate::seal::{Sealer, random};
 use crate::session::{Fresh, Key, LoginTrace, Session, hash};
 
-pub(crate) use self::answer::{Answer, Said};
-pub(crate) use self::pending::{Jar, PendingLogin, login_id};
+pub(crate) use self::answer::{AGAIN, Answer, Said};
+pub(crate) use self::pending::{Jar, PendingLogin};
 
 /// `[login]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +124,16 @@ impl LoginError {
             Self::Refused(error) => error.trouble.word(),
             Self::Provider(failure) => failure.reason(),
             Self::TooWeak { reason, .. } => reason.word(),
+        }
+    }
+}
+
+impl LoginError {
+    /// What the provider's support asks for.
+    pub(crate) fn trace(&self) -> Option<&str> {
+        match self {
+            Self::Refused(error) => error.trace.as_deref(),
+            Self::Stale(_) | Self::Provider(_) | Self::TooWeak { .. } => None,
         }
     }
 }

@@ -22,7 +22,7 @@ use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::admission::{self, Admitted, Arrival, Passage, Site};
 use crate::headers::hop_by_hop;
@@ -30,7 +30,7 @@ use crate::pages::{Outage, Page};
 use crate::request::check_raw;
 use crate::telemetry::RouteMeters;
 
-pub(crate) use self::ctx::{ClientAddress, Ctx};
+pub(crate) use self::ctx::{ClientAddress, Ctx, exchanges};
 pub(crate) use self::exchange::Edge;
 pub(crate) use self::peers::Peers;
 
@@ -134,7 +134,9 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         // I1: without a permit there is no upstream.
-        let Some(passage) = &ctx.passage else { return Error::e_explain(ErrorType::InternalError, "no permit") };
+        let Some(passage) = &ctx.passage else {
+            return Error::e_explain(ErrorType::InternalError, "no permit");
+        };
         let peer = ctx.snapshot.peers.choose(&passage.route.upstream, ctx.turn, ctx.upgrade).await?;
         Ok(peer)
     }
@@ -180,7 +182,9 @@ impl ProxyHttp for Gateway {
             return Ok(());
         }
         match ctx.snapshot.edge.body_limit {
-            Some(limit) if ctx.received > limit => Error::e_explain(ErrorType::HTTPStatus(413), "body over its limit"),
+            Some(limit) if ctx.received > limit => {
+                Error::e_explain(ErrorType::HTTPStatus(413), "body over its limit")
+            }
             _ => Ok(()),
         }
     }
@@ -197,7 +201,12 @@ impl ProxyHttp for Gateway {
         respond::keep_back(response, &ctx.snapshot.site.contract)
     }
 
-    async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
         if let Some((held, _)) = ctx.passage.as_ref().and_then(|passage| passage.session.as_ref()) {
             let streams = response.headers.get(header::CONTENT_TYPE).is_some_and(is_event_stream);
             if streams || response.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -222,7 +231,7 @@ impl ProxyHttp for Gateway {
         };
         session.set_keepalive(None);
         if self.refuse(session, ctx, &page).await.is_err() {
-            tracing::debug!("request.id" = ctx.request_id(), "the browser is gone before its answer");
+            tracing::debug!(request.id = ctx.request_id(), "the browser is gone before its answer");
         }
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }
@@ -241,7 +250,13 @@ impl ProxyHttp for Gateway {
         true
     }
 
-    fn suppress_proxy_warn_log(&self, _session: &Session, _ctx: &Ctx, _error: &Error) -> bool {
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &Ctx,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
         true
     }
 
@@ -274,12 +289,15 @@ impl Gateway {
             return self.refuse(session, ctx, &Page::TooLarge).await;
         }
         if passage.route.websocket && is_websocket(session.req_header()) {
-            let origin = session.req_header().headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+            let origin =
+                session.req_header().headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
             // Browsers do not keep other sites from opening a WebSocket with our cookies (RFC 6455 §10.2).
             if !origin.is_some_and(|origin| ctx.snapshot.site.table.origins.is_own_origin(origin)) {
                 ctx.route = Some(Arc::clone(&passage.route));
                 ctx.reason = "foreign-origin";
-                return self.refuse(session, ctx, &Page::Forbidden { reason: "foreign-origin", logout: None }).await;
+                return self
+                    .refuse(session, ctx, &Page::Forbidden { reason: "foreign-origin", logout: None })
+                    .await;
             }
             ctx.upgrade = true;
         }

@@ -29,9 +29,7 @@ pub(crate) struct RouteMeters {
 impl RouteMeters {
     /// Meters labelled with a route's name.
     pub(crate) fn new(route: &str) -> Self {
-        let counter = |class: &'static str| {
-            metrics::counter!("midgate_requests_total", "route" => route.to_owned(), "status" => class)
-        };
+        let counter = |class: &'static str| metrics::counter!("midgate_requests_total", "route" => route.to_owned(), "status" => class);
         let duration = metrics::histogram!("midgate_request_duration_seconds", "route" => route.to_owned());
         Self { classes: Arc::new(["1xx", "2xx", "3xx", "4xx", "5xx"].map(counter)), duration }
     }
@@ -48,7 +46,8 @@ impl RouteMeters {
 
 /// Counts how a login ended: `ok`, or the reason of its failure.
 pub(crate) fn count_login(provider: &str, result: &'static str) {
-    metrics::counter!("midgate_logins_total", "provider" => provider.to_owned(), "result" => result).increment(1);
+    metrics::counter!("midgate_logins_total", "provider" => provider.to_owned(), "result" => result)
+        .increment(1);
 }
 
 /// Counts a provider's fault.
@@ -64,9 +63,13 @@ pub(crate) fn count_reload(result: &'static str) {
 
 /// Describes the meters and sets those that must be there from the first scrape on.
 pub(crate) fn describe() {
-    use metrics::{describe_counter, describe_gauge, describe_histogram, Unit};
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_counter!("midgate_requests_total", "Requests answered, by route and class of status");
-    describe_histogram!("midgate_request_duration_seconds", Unit::Seconds, "Time from request to answer, by route");
+    describe_histogram!(
+        "midgate_request_duration_seconds",
+        Unit::Seconds,
+        "Time from request to answer, by route"
+    );
     describe_counter!("midgate_logins_total", "Logins that came back, by provider and result");
     describe_gauge!("midgate_sessions", "Live sessions in memory");
     describe_counter!("midgate_sessions_evicted_total", "Sessions ended because the cache was full");

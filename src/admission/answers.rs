@@ -11,7 +11,7 @@ use super::Site;
 use crate::login::{Jar, LoginError, Start};
 use crate::pages::{Language, Page, Visit, error_json};
 use crate::policy::{Ask, Reason};
-use crate::provider::Provider;
+use crate::provider::{Failure, Provider};
 use crate::reply::Reply;
 use crate::request::{Kind, View};
 
@@ -109,7 +109,8 @@ pub(super) fn not_signed_in(caller: &Caller<'_>, view: &View<'_>) -> Reply {
 fn login_required(caller: &Caller<'_>, view: &View<'_>, ask: &Ask) -> Reply {
     let origin = caller.site.table.origins.of(&view.host);
     let login_url = format!("{origin}{}", caller.site.table.endpoints.path("login"));
-    let mut body = json!({ "error": error_word(ask), "login_url": login_url, "request_id": caller.request_id });
+    let mut body =
+        json!({ "error": error_word(ask), "login_url": login_url, "request_id": caller.request_id });
     if is_step_up(ask) {
         body["acr_values"] = json!(ask.acr.join(" "));
         body["max_age"] = json!(ask.max_age.map(|age| age.as_secs()));
@@ -136,8 +137,8 @@ pub(super) async fn begin(caller: &Caller<'_>, host: &str, ask: &Ask, target: &s
     match site.login.begin(&door.provider, ask, start, jar).await {
         Ok(begun) => {
             tracing::debug!(
-                "login.step" = "begun", "provider.name" = %door.provider.id(), "request.id" = caller.request_id,
-                "policy.reason" = ask.reason.word(), "login begun"
+                login.step = "begun", provider.name = %door.provider.id(), request.id = caller.request_id,
+                policy.reason = ask.reason.word(), "login begun"
             );
             let reply = Reply::redirect(StatusCode::FOUND, begun.location.as_str());
             with_cookies(reply, begun.set_cookies)
@@ -204,4 +205,21 @@ pub(super) fn wrong_method(caller: &Caller<'_>, allow: &str) -> Reply {
 /// One header, for own answers.
 pub(super) fn text<'h>(head: &'h Parts, name: &HeaderName) -> Option<&'h str> {
     head.headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The page of a fault between us and the provider.
+fn provider_page<'a>(failure: &'a Failure, again: &'a str) -> Page<'a> {
+    match failure {
+        Failure::NoAnswer(_) => Page::ProviderNoAnswer { again },
+        Failure::Unreachable(_) | Failure::Metadata(_) | Failure::Cold(_) => {
+            Page::ProviderUnavailable { again }
+        }
+        Failure::MissingClaim(claim) => Page::MissingClaim { claim, again },
+        Failure::Status { .. }
+        | Failure::BadAnswer { .. }
+        | Failure::TokenRefused(_)
+        | Failure::Answer(_)
+        | Failure::IdToken(_)
+        | Failure::UserInfo(_) => Page::ProviderBadAnswer { reason: failure.reason(), again },
+    }
 }

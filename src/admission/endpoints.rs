@@ -91,7 +91,11 @@ fn ask_for(site: &Site, host: &str, target: &str) -> Ask {
     let requirement = match &found {
         Some(Found::Route(route)) => Some(&route.requirement),
         Some(
-            Found::Own(_) | Found::NotFound | Found::MethodNotAllowed(_) | Found::UnknownHost | Found::Ambiguous,
+            Found::Own(_)
+            | Found::NotFound
+            | Found::MethodNotAllowed(_)
+            | Found::UnknownHost
+            | Found::Ambiguous,
         )
         | None => None,
     };
@@ -101,7 +105,10 @@ fn ask_for(site: &Site, host: &str, target: &str) -> Ask {
     };
     Ask {
         reason: Reason::NoSession,
-        provider: requirement.and_then(|r| r.only_provider.clone()).or_else(only).or_else(|| site.first_provider.clone()),
+        provider: requirement
+            .and_then(|r| r.only_provider.clone())
+            .or_else(only)
+            .or_else(|| site.first_provider.clone()),
         acr: requirement.map(|r| r.acr.clone()).unwrap_or_default(),
         max_age: requirement.and_then(|r| r.max_age),
     }
@@ -122,7 +129,8 @@ async fn posted_callback(caller: &Caller<'_>, view: &View<'_>, body: &[u8]) -> R
     let is_second = fields.iter().any(|(name, _)| name == AGAIN);
     let jar = Jar { headers: view.headers };
     if !is_second && !jar.has(&answer.state, &caller.site.login) {
-        let mut fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut fields: Vec<(&str, &str)> =
+            fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         fields.push((AGAIN, "1"));
         return caller.page(&Page::Repost { action: &caller.site.login.callback, fields: &fields });
     }
@@ -156,15 +164,15 @@ async fn callback(caller: &Caller<'_>, view: &View<'_>, encoded: &[u8]) -> Reply
 }
 
 fn login_failed(caller: &Caller<'_>, answer: &Answer, failure: &Failed) -> Reply {
-    let door = failure.login.as_ref().and_then(|(id, target)| Some((caller.site.login.doors.get(id)?, target)));
+    let door =
+        failure.login.as_ref().and_then(|(id, target)| Some((caller.site.login.doors.get(id)?, target)));
     let provider = door.map_or("", |(door, _)| &**door.provider.id());
     let reason = failure.error.reason();
     let trace = failure.error.trace().unwrap_or_default();
     tracing::warn!(
-        target: AUDIT, "audit.event" = "login", "audit.result" = "failed", "policy.reason" = reason,
-        "provider.name" = provider, "provider.trace" = trace, "request.id" = caller.request_id,
-        "error.message" = %failure.error, "login failed"
-    );
+        target: AUDIT, { audit.event = "login", audit.result = "failed", policy.reason = reason,
+        provider.name = provider, provider.trace = trace, request.id = caller.request_id,
+        error.message = %failure.error }, "login failed");
     count_login(provider, reason);
     let reply = failed(caller, &failure.error, door.map(|(door, target)| (&*door.provider, target.as_str())));
     // A callback that this browser's login does not belong to changes no cookie.
@@ -189,9 +197,9 @@ async fn logout(caller: &Caller<'_>, view: &View<'_>, body: &[u8]) -> Reply {
     let site = caller.site;
     let session = site.session(view, caller.now).await;
     let form = if is_form(view) { parameters(body).unwrap_or_default() } else { HashMap::new() };
-    let has_token = session.as_ref().is_some_and(|session| {
-        form.get("csrf").is_some_and(|csrf| site.csrf.verify(&session.key, csrf))
-    });
+    let has_token = session
+        .as_ref()
+        .is_some_and(|session| form.get("csrf").is_some_and(|csrf| site.csrf.verify(&session.key, csrf)));
     if !has_token && !is_same_origin(caller, view) {
         return caller.refuse(&Page::LogoutRefused { logout: &site.table.endpoints.path("logout") });
     }
@@ -274,7 +282,8 @@ fn is_same_origin(caller: &Caller<'_>, view: &View<'_>) -> bool {
     match text(caller.head, &HeaderName::from_static("sec-fetch-site")) {
         Some(site) => site == "same-origin",
         None => view.header(&header::ORIGIN).is_some_and(|origin| {
-            origin == caller.site.table.origins.of(&view.host) && caller.site.table.origins.is_own_origin(origin)
+            origin == caller.site.table.origins.of(&view.host)
+                && caller.site.table.origins.is_own_origin(origin)
         }),
     }
 }
@@ -300,10 +309,9 @@ fn parameters(encoded: &[u8]) -> Option<HashMap<String, String>> {
 fn audit(caller: &Caller<'_>, event: &'static str, result: &'static str, session: &Session) {
     let subject = subject(caller.site.audit_subject, &session.identity);
     tracing::info!(
-        target: AUDIT, "audit.event" = event, "audit.result" = result, "audit.subject" = subject,
-        "provider.name" = &*session.identity.provider, "session.ref" = session.reference(),
-        "session.acr" = session.identity.acr.as_deref(), "request.id" = caller.request_id, "audit"
-    );
+        target: AUDIT, { audit.event = event, audit.result = result, audit.subject = subject,
+        provider.name = &*session.identity.provider, session.ref = session.reference(),
+        session.acr = session.identity.acr.as_deref(), request.id = caller.request_id }, "audit");
 }
 
 fn subject(how: AuditSubject, identity: &Identity) -> &str {

@@ -61,7 +61,7 @@ pub(crate) struct Jar<'r> {
 }
 
 /// The part of a login cookie's name that belongs to one login; says nothing about its state.
-pub(crate) fn login_id(state: &str) -> String {
+fn login_id(state: &str) -> String {
     URL_SAFE_NO_PAD.encode(hash(state.as_bytes()).get(..9).unwrap_or_default())
 }
 
@@ -77,12 +77,18 @@ impl Jar<'_> {
         open(login, &name, value)
     }
 
+    /// Whether the browser brought the cookie of the login with this state.
+    pub(crate) fn has(self, state: &str, login: &Login) -> bool {
+        self.find(state, login).is_some()
+    }
+
     /// The cookies to set when a login begins: the new one, and deletions of those that are stale or too many.
     pub(super) fn add(self, pending: &PendingLogin, login: &Login, now: u64) -> Vec<String> {
         let mut known: Vec<(u64, String)> = Vec::new();
         let mut deletions = Vec::new();
         for (name, value, _) in cookie_pairs(self.headers) {
-            let Some(name) = std::str::from_utf8(name).ok().filter(|n| n.starts_with(&login.cookies.login_prefix))
+            let Some(name) =
+                std::str::from_utf8(name).ok().filter(|n| n.starts_with(&login.cookies.login_prefix))
             else {
                 continue;
             };
@@ -95,7 +101,8 @@ impl Jar<'_> {
         let surplus = (known.len() + 1).saturating_sub(login.settings.pending.max(1));
         deletions.extend(known.into_iter().take(surplus).map(|(_, name)| name));
         let name = format!("{}{}", login.cookies.login_prefix, login_id(&pending.state));
-        let value = serde_json::to_vec(pending).map(|json| login.sealer.seal(&name, &json)).unwrap_or_default();
+        let value =
+            serde_json::to_vec(pending).map(|json| login.sealer.seal(&name, &json)).unwrap_or_default();
         let mut cookies: Vec<String> = deletions.iter().map(|name| login.delete_cookie(name)).collect();
         cookies.push(login.cookie(&name, &value, login.settings.timeout));
         cookies

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use http::header::HeaderValue;
@@ -59,8 +59,17 @@ struct Line {
     path: String,
 }
 
+/// Requests under way in this process.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+
+/// How many requests are under way.
+pub(crate) fn exchanges() -> usize {
+    UNDER_WAY.load(Ordering::Relaxed)
+}
+
 impl Ctx {
     pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {
+        UNDER_WAY.fetch_add(1, Ordering::Relaxed);
         Self {
             snapshot,
             now: 0,
@@ -103,7 +112,8 @@ impl Ctx {
             let host = host.map(std::borrow::Cow::into_owned);
             let host = host.or_else(|| head.uri.host().map(str::to_owned)).unwrap_or_default();
             let path = head.raw_path().split(|byte| *byte == b'?').next().unwrap_or_default();
-            let path = String::from_utf8_lossy(path.get(..path.len().min(1024)).unwrap_or_default()).into_owned();
+            let path =
+                String::from_utf8_lossy(path.get(..path.len().min(1024)).unwrap_or_default()).into_owned();
             self.line = Some(Line { method: head.method.clone(), host, path });
         }
     }
@@ -127,7 +137,9 @@ impl Ctx {
         self.error_source = match error.esource() {
             ErrorSource::Upstream => "upstream",
             ErrorSource::Downstream => "downstream",
-            ErrorSource::Internal | ErrorSource::Unset if !self.connected && self.passage.is_some() => "upstream",
+            ErrorSource::Internal | ErrorSource::Unset if !self.connected && self.passage.is_some() => {
+                "upstream"
+            }
             ErrorSource::Internal | ErrorSource::Unset => "internal",
         };
         if self.reason.is_empty() {
@@ -158,6 +170,7 @@ impl Ctx {
 /// Exactly one access event for each request that reached a hook: also for those that are cut off.
 impl Drop for Ctx {
     fn drop(&mut self) {
+        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
         if self.request_id.is_none() {
             return;
         }
@@ -170,20 +183,17 @@ impl Drop for Ctx {
         let Some(line) = &self.line else { return };
         let session = self.passage.as_ref().and_then(|passage| passage.session.as_ref());
         tracing::info!(
-            target: ACCESS,
-            "request.id" = self.request_id(),
-            "request.method" = line.method.as_str(),
-            "request.host" = line.host,
-            "request.path" = line.path,
-            "client.address" = self.client(),
-            "route.name" = self.route.as_ref().map(|route| &*route.id),
-            "session.ref" = session.map(|(session, _)| session.reference()),
-            "policy.reason" = (!self.reason.is_empty()).then_some(self.reason),
-            "response.status" = self.status,
-            "duration_ms" = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            "error.source" = (!self.error_source.is_empty()).then_some(self.error_source),
-            "request"
-        );
+            target: ACCESS, { request.id = self.request_id(),
+            request.method = line.method.as_str(),
+            request.host = line.host,
+            request.path = line.path,
+            client.address = self.client(),
+            route.name = self.route.as_ref().map(|route| &*route.id),
+            session.ref = session.map(|(session, _)| session.reference()),
+            policy.reason = (!self.reason.is_empty()).then_some(self.reason),
+            response.status = self.status,
+            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            error.source = (!self.error_source.is_empty()).then_some(self.error_source) }, "request");
     }
 }
 

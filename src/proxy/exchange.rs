@@ -125,7 +125,8 @@ async fn end(head_deadline: Duration) {
     tokio::pin!(deadline);
     loop {
         // The lock and the task-local are let go before anything is awaited.
-        let state = EXCHANGE.with(|exchange| exchange.state.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let state =
+            EXCHANGE.with(|exchange| exchange.state.lock().unwrap_or_else(PoisonError::into_inner).clone());
         match state {
             State::Waiting => tokio::select! {
                 () = &mut deadline => return,

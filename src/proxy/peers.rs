@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddress;
 use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
-use pingora_core::utils::tls::{CertKey, WrappedX509};
+use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
 use pingora_core::{Error, ErrorType, Result};
 
 use crate::upstream::{Place, Server, Timeouts, Tls, Upstream};
@@ -44,13 +44,12 @@ impl Peers {
     /// Peers for these upstreams; `generation` keeps connections of another configuration apart.
     pub(crate) fn new<'u>(upstreams: impl IntoIterator<Item = &'u Arc<Upstream>>, generation: u64) -> Self {
         let mut group = generation << 32;
-        let target = |upstream: &Upstream, server: &Server| {
+        let mut target = |upstream: &Upstream, server: &Server| {
             group += 1;
             let (server, timeouts) = (server.clone(), upstream.timeouts);
             let (found, looking) = (ArcSwapOption::empty(), AtomicBool::new(false));
             Arc::new(Target { server, timeouts, group, found, looking })
         };
-        let mut target = target;
         let upstreams = upstreams
             .into_iter()
             .map(|upstream| {
@@ -62,10 +61,16 @@ impl Peers {
     }
 
     /// The peer whose turn it is.
-    pub(crate) async fn choose(&self, upstream: &Upstream, turn: usize, upgrade: bool) -> Result<Box<HttpPeer>> {
+    pub(crate) async fn choose(
+        &self,
+        upstream: &Upstream,
+        turn: usize,
+        upgrade: bool,
+    ) -> Result<Box<HttpPeer>> {
         let unknown = || Error::explain(ErrorType::InternalError, "upstream without servers");
         let (index, _) = upstream.server(turn).ok_or_else(unknown)?;
-        let target = self.upstreams.get(&upstream.id).and_then(|targets| targets.get(index)).ok_or_else(unknown)?;
+        let target =
+            self.upstreams.get(&upstream.id).and_then(|targets| targets.get(index)).ok_or_else(unknown)?;
         let mut peer = Box::new(target.peer(turn).await?);
         if upgrade {
             // A tunnel may be silent for long; it ends with its session.
@@ -99,7 +104,7 @@ impl Target {
             let target = Arc::clone(self);
             tokio::spawn(async move {
                 if target.look_up().await.is_err() {
-                    tracing::warn!("upstream.address" = ?target.server.place, "upstream name cannot be looked up");
+                    tracing::warn!(upstream.address = ?target.server.place, "upstream name cannot be looked up");
                 }
                 target.looking.store(false, Ordering::Release);
             });
@@ -111,12 +116,16 @@ impl Target {
             Place::Unix(_) => (Vec::new(), false),
             Place::Tcp { host, port } => {
                 let bare = host.trim_start_matches('[').trim_end_matches(']');
-                let look = tokio::time::timeout(self.timeouts.connect, tokio::net::lookup_host((bare, *port))).await;
-                let failed = || Error::explain(ErrorType::ConnectError, "name cannot be looked up").into_up();
+                let look =
+                    tokio::time::timeout(self.timeouts.connect, tokio::net::lookup_host((bare, *port))).await;
                 let addresses: Vec<SocketAddr> = match look {
                     Ok(Ok(addresses)) => addresses.collect(),
-                    Ok(Err(_)) => return Err(mark(failed)),
-                    Err(_) => return Err(Error::explain(ErrorType::ConnectTimedout, "name look-up timed out")),
+                    Ok(Err(_)) => {
+                        return Error::e_explain(ErrorType::ConnectError, "name cannot be looked up");
+                    }
+                    Err(_) => {
+                        return Err(Error::explain(ErrorType::ConnectTimedout, "name look-up timed out"));
+                    }
                 };
                 (addresses, bare.parse::<std::net::IpAddr>().is_err())
             }
@@ -155,7 +164,7 @@ impl Target {
         peer.options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Deny;
         if let Some(Tls { ca, client, .. }) = &self.server.tls {
             let wrap = |certificates: &Arc<[Vec<u8>]>| {
-                certificates.iter().map(|der| WrappedX509::new(der.clone(), parse)).collect::<Box<[_]>>()
+                certificates.iter().map(|der| WrappedX509::new(der.clone(), parse_x509)).collect::<Box<[_]>>()
             };
             peer.options.ca = ca.as_ref().map(|ca| Arc::from(wrap(ca)));
             peer.client_cert_key =

@@ -83,7 +83,10 @@ pub(super) fn status_of(error: &Error) -> u16 {
         (ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout, _) => 504,
         (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => 504,
         (_, ErrorSource::Upstream) => 502,
-        (ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => 0,
+        (
+            ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed,
+            ErrorSource::Downstream,
+        ) => 0,
         (_, ErrorSource::Downstream) => 400,
         (etype, ErrorSource::Internal | ErrorSource::Unset) => match etype {
             ErrorType::ConnectError | ErrorType::ConnectRefused | ErrorType::ConnectNoRoute => 502,
@@ -95,8 +98,12 @@ pub(super) fn status_of(error: &Error) -> u16 {
 
 /// I3: takes out of an answer what only the gateway may say.
 pub(super) fn keep_back(response: &mut ResponseHeader, contract: &Contract) -> Result<()> {
-    let held: Vec<HeaderName> =
-        response.headers.iter().filter(|(name, value)| contract.keeps_back(name, value)).map(|(n, _)| n.clone()).collect();
+    let held: Vec<HeaderName> = response
+        .headers
+        .iter()
+        .filter(|(name, value)| contract.keeps_back(name, value))
+        .map(|(n, _)| n.clone())
+        .collect();
     for name in held {
         let good = response.headers.get_all(&name).iter().filter(|value| !contract.keeps_back(&name, value));
         let good: Vec<HeaderValue> = good.cloned().collect();
@@ -115,7 +122,10 @@ pub(super) async fn end_session_on_logout(
     ctx: &mut Ctx,
 ) -> Result<()> {
     let Some(passage) = &ctx.passage else { return Ok(()) };
-    if passage.route.logout.is_empty() || response.status.is_client_error() || response.status.is_server_error() {
+    if passage.route.logout.is_empty()
+        || response.status.is_client_error()
+        || response.status.is_server_error()
+    {
         return Ok(());
     }
     let head = session.req_header();

@@ -83,7 +83,8 @@ pub(super) fn rewrite(session: &Session, request: &mut RequestHeader, ctx: &Ctx)
 fn forwarded_for(request: &RequestHeader, ctx: &Ctx) -> Option<HeaderValue> {
     let mut line = String::new();
     if ctx.peer_is_trusted {
-        for part in request.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()) {
+        for part in request.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok())
+        {
             line.push_str(part.trim());
             line.push_str(", ");
         }
@@ -111,7 +112,9 @@ fn set_host(request: &mut RequestHeader, passage: &Passage, ctx: &Ctx) -> Result
         HostHeader::Keep => Ok(()),
         HostHeader::Name(name) => request.insert_header(header::HOST, name.as_str()),
         HostHeader::Upstream => match upstream.server(ctx.turn) {
-            Some((_, server)) => request.insert_header(header::HOST, server.place.authority(server.tls.is_some())),
+            Some((_, server)) => {
+                request.insert_header(header::HOST, server.place.authority(server.tls.is_some()))
+            }
             None => Ok(()),
         },
     }

@@ -186,7 +186,7 @@ fn forget(by_person: &Mutex<Index>, key: &Key, session: &Session, cause: Removal
     session.end();
     if cause == RemovalCause::Size {
         metrics::counter!("midgate_sessions_evicted_total").increment(1);
-        tracing::warn!("session.ref" = session.reference(), "session ended: the cache is at its capacity");
+        tracing::warn!(session.ref = session.reference(), "session ended: the cache is at its capacity");
     }
     let mut index = lock(by_person);
     if let Some(keys) = index.get_mut(&session.identity.user_key) {

@@ -57,8 +57,8 @@ impl Warm {
             let ready = fields.render(&session.identity, &mut left);
             for name in left {
                 tracing::warn!(
-                    "header.name" = name.0,
-                    "session.ref" = session.reference(),
+                    header.name = name.0,
+                    session.ref = session.reference(),
                     "identity header left out: its value cannot be encoded as configured"
                 );
             }

@@ -1,0 +1,79 @@
+//! Listing, showing and revoking sessions: `GET /sessions`, `GET` and `DELETE /sessions/<ref>`.
+//!
+//! *Never:* a cookie's value, which the gateway does not know itself.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{Status, not_found, wrong_method};
+use crate::reply::Reply;
+use crate::session::{Session, Sessions};
+use crate::telemetry::AUDIT;
+
+/// Answers one request of the operator's.
+pub(super) async fn answer(status: &Status, method: &Method, path: &str) -> Reply {
+    let sessions = Arc::clone(&status.current.load().site.sessions);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let live = sessions.list(now);
+    match path.strip_prefix("/sessions") {
+        Some("" | "/") if *method == Method::GET => {
+            let list: Vec<Value> = live.iter().map(|session| summary(session, &sessions)).collect();
+            Reply::json(StatusCode::OK, &json!({ "sessions": list }))
+        }
+        Some("" | "/") => wrong_method("GET"),
+        Some(rest) => {
+            let reference = rest.trim_start_matches('/');
+            // One session by its reference, or all of a person by their user key.
+            let meant: Vec<&Arc<Session>> =
+                live.iter().filter(|session| is_meant(session, reference)).collect();
+            match (meant.first(), method) {
+                (None, _) => not_found(),
+                (Some(session), &Method::GET) => Reply::json(StatusCode::OK, &whole(session, &sessions)),
+                (Some(_), &Method::DELETE) => revoke(&sessions, &meant).await,
+                (Some(_), _) => wrong_method("GET, DELETE"),
+            }
+        }
+        None => not_found(),
+    }
+}
+
+fn is_meant(session: &Session, reference: &str) -> bool {
+    session.reference() == reference || *session.identity.user_key == *reference
+}
+
+async fn revoke(sessions: &Sessions, meant: &[&Arc<Session>]) -> Reply {
+    for session in meant {
+        sessions.end(&session.key).await;
+        tracing::info!(
+            target: AUDIT, { audit.event = "revoke", audit.result = "ok", session.ref = session.reference(),
+            provider.name = &*session.identity.provider }, "audit");
+    }
+    Reply::json(StatusCode::OK, &json!({ "revoked": meant.len() }))
+}
+
+fn summary(session: &Session, sessions: &Sessions) -> Value {
+    json!({
+        "ref": session.reference(),
+        "provider": *session.identity.provider,
+        "user_key": session.identity.user_key,
+        "acr": session.identity.acr,
+        "created": session.created,
+        "expires": session.expires,
+        "idle_expires": session.idle_expires(sessions.idle()).min(session.expires),
+    })
+}
+
+fn whole(session: &Session, sessions: &Sessions) -> Value {
+    let mut value = summary(session, sessions);
+    value["iss"] = json!(*session.identity.issuer);
+    value["sub"] = json!(session.identity.subject);
+    value["amr"] = json!(session.identity.amr);
+    value["auth_time"] = json!(session.identity.auth_time);
+    // Names only: what the claims say is nobody's business here.
+    value["claims"] = json!(session.identity.claims.keys().collect::<Vec<_>>());
+    value["sid"] = json!(session.sid.is_some());
+    value
+}

@@ -1,0 +1,72 @@
+//! A configuration that was loaded whole: settings in the terms of the modules that use them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::sign::CertifiedKey;
+
+use crate::admission::AuditSubject;
+use crate::headers::Contract;
+use crate::pages::Pages;
+use crate::policy::Ladder;
+use crate::route::Table;
+use crate::seal::Keys;
+use crate::secret::Secret;
+use crate::telemetry::LogSettings;
+use crate::upstream::Upstream;
+use crate::{login, provider, proxy, session};
+
+/// Everything that a gateway is made of; no string left to parse, no file left to read.
+pub(crate) struct Loaded {
+    pub(crate) listen: Listen,
+    pub(crate) log: LogSettings,
+    pub(crate) session: session::Settings,
+    pub(crate) login: login::Settings,
+    /// Unset: keys that live as long as the process.
+    pub(crate) keys: Option<Keys>,
+    /// With the ladder of each; in the configuration's order.
+    pub(crate) providers: Vec<(provider::Settings, Ladder)>,
+    pub(crate) table: Table,
+    /// Names of the routes by their indices, for the meters.
+    pub(crate) route_names: Vec<String>,
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
+    /// How many distinct header mappings and requirements the routes have.
+    pub(crate) mappings: usize,
+    pub(crate) requirements: usize,
+    pub(crate) contract: Contract,
+    pub(crate) edge: proxy::Settings,
+    pub(crate) pages: Pages,
+    pub(crate) clear_cookies: Vec<String>,
+    pub(crate) audit_subject: AuditSubject,
+}
+
+/// `[listen]`, as far as it is about sockets: fixed while the process runs, but for the certificate.
+#[derive(Clone)]
+pub(crate) struct Listen {
+    pub(crate) address: Vec<Address>,
+    pub(crate) health: Option<Address>,
+    pub(crate) admin: Option<Admin>,
+    /// Threads that serve requests; never 0.
+    pub(crate) workers: usize,
+    pub(crate) connections: usize,
+    pub(crate) tls: Option<Arc<CertifiedKey>>,
+    pub(crate) idle: Duration,
+    pub(crate) header_timeout: Duration,
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// The listener for sessions.
+#[derive(Debug, Clone)]
+pub(crate) struct Admin {
+    pub(crate) address: Address,
+    /// Asked for over TCP.
+    pub(crate) token: Option<Secret>,
+}

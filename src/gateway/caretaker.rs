@@ -1,0 +1,128 @@
+//! Work beside the requests: warm providers, sweep sessions, reload on SIGHUP.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::server::ShutdownWatch;
+use pingora_core::services::background::BackgroundService;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::sockets::Certificate;
+use super::{Loader, SWEEP, Shared, assemble};
+use crate::admin::Status;
+use crate::config::{Address, Listen};
+use crate::proxy::Snapshot;
+use crate::telemetry::count_reload;
+
+pub(super) struct Caretaker {
+    pub(super) status: Arc<Status>,
+    pub(super) shared: Shared,
+    pub(super) loader: Loader,
+    pub(super) certificate: Option<Certificate>,
+    pub(super) listen: Listen,
+}
+
+#[async_trait]
+impl BackgroundService for Caretaker {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut warming = warm(&self.status.current.load_full());
+        let mut sweep = tokio::time::interval(SWEEP);
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+            tracing::error!("SIGHUP cannot be received: reload is not available");
+            return;
+        };
+        self.wait_for_listeners().await;
+        self.status.listening.store(true, Ordering::Release);
+        tracing::info!("ready");
+        loop {
+            tokio::select! {
+                _ = shutdown.changed() => break,
+                _ = sweep.tick() => self.shared.sessions.sweep().await,
+                _ = hangup.recv() => {
+                    if let Some(next) = self.reload() {
+                        warming.cancel();
+                        warming = warm(&next);
+                    }
+                }
+            }
+        }
+        warming.cancel();
+    }
+}
+
+/// Keeps every provider of a generation warm until the token is cancelled.
+fn warm(snapshot: &Snapshot) -> CancellationToken {
+    let stop = CancellationToken::new();
+    for door in snapshot.site.login.doors.values() {
+        tokio::spawn(Arc::clone(&door.provider).keep_warm(stop.clone()));
+    }
+    stop
+}
+
+impl Caretaker {
+    /// All or nothing: a configuration that does not load leaves the old one in force.
+    fn reload(&self) -> Option<Arc<Snapshot>> {
+        let old = self.status.current.load_full();
+        let loaded = match (self.loader)() {
+            Ok(loaded) => loaded,
+            Err(problems) => return self.keep(&problems),
+        };
+        let (listen, session) = (loaded.listen.clone(), loaded.session);
+        let generation = old.site.shape.generation + 1;
+        let next = match assemble(loaded, &self.shared, generation, Some(&old)) {
+            Ok(next) => Arc::new(next),
+            Err(error) => return self.keep(&format!("{error:#}")),
+        };
+        if listen.address != self.listen.address || listen.health != self.listen.health {
+            tracing::warn!("listen: addresses change at the next start only");
+        }
+        match (&self.certificate, listen.tls) {
+            (Some(certificate), Some(key)) => certificate.replace(key),
+            (None, None) => {}
+            (Some(_), None) | (None, Some(_)) => {
+                tracing::warn!("listen.tls: is turned on or off at the next start only")
+            }
+        }
+        self.shared.sessions.set(session);
+        self.status.current.store(Arc::clone(&next));
+        count_reload("ok");
+        tracing::info!(config.generation = generation, "configuration reloaded");
+        Some(next)
+    }
+
+    fn keep(&self, problems: &str) -> Option<Arc<Snapshot>> {
+        count_reload("failed");
+        tracing::error!(error.message = problems, "reload failed: the old configuration stays in force");
+        None
+    }
+
+    /// Pingora opens the listeners in tasks of its own and tells nobody when they are open.
+    async fn wait_for_listeners(&self) {
+        for address in &self.listen.address {
+            for _ in 0..500 {
+                let open = match address {
+                    Address::Tcp(address) => {
+                        let mut address = *address;
+                        if address.ip().is_unspecified() {
+                            address.set_ip(if address.is_ipv4() {
+                                std::net::Ipv4Addr::LOCALHOST.into()
+                            } else {
+                                std::net::Ipv6Addr::LOCALHOST.into()
+                            });
+                        }
+                        TcpStream::connect(address).await.is_ok()
+                    }
+                    Address::Unix(path) => UnixStream::connect(path).await.is_ok(),
+                };
+                if open {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+}

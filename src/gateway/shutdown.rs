@@ -1,0 +1,70 @@
+//! Signals that end the process: SIGTERM drains, a second one and SIGINT end at once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::admin::Status;
+use crate::proxy::exchanges;
+
+/// Requests under way get this long to end.
+pub(super) const LONGEST: Duration = Duration::from_secs(30);
+/// After the first SIGTERM requests are still taken for this long, so that whoever balances the load sees `/readyz`.
+const NOTICE: Duration = Duration::from_secs(1);
+
+pub(super) struct Signals {
+    pub(super) status: Arc<Status>,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Signals {
+    async fn recv(&self) -> ShutdownSignal {
+        let signals =
+            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::quit()));
+        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut quit)) = signals else {
+            tracing::error!("signals cannot be received");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = quit.recv() => {}
+            _ = interrupt.recv() => end_now(),
+        }
+        tracing::info!("draining: no new connections, requests under way go on");
+        self.status.draining.store(true, Ordering::Release);
+        tokio::select! {
+            () = tokio::time::sleep(NOTICE) => {}
+            () = hurry(&mut terminate, &mut interrupt) => end_now(),
+        }
+        // Pingora closes the listeners now and then sleeps for its whole grace period; we leave when the last
+        // request is done.
+        tokio::spawn(async move {
+            let started = Instant::now();
+            while exchanges() > 0 && started.elapsed() < LONGEST {
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(20)) => {}
+                    () = hurry(&mut terminate, &mut interrupt) => break,
+                }
+            }
+            end_now();
+        });
+        // Lets the listeners close before the first look at what is under way.
+        ShutdownSignal::GracefulTerminate
+    }
+}
+
+async fn hurry(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn end_now() -> ! {
+    tracing::info!("ended");
+    std::process::exit(0)
+}
