@@ -1,6 +1,269 @@
-//! The command line.
+//! The command line: what people type, and the exit codes that they can rely on.
+//!
+//! *Source:* PRODUCT §1.
+
+mod check;
+mod explain;
+mod local;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Loaded};
+use crate::seal::Keys;
+use crate::{gateway, telemetry};
+
+/// Fine.
+const FINE: i32 = 0;
+/// Failed while running.
+const FAILED: i32 = 1;
+/// Wrong usage or configuration.
+const WRONG: i32 = 2;
+
+/// Signs people in with a mobile ID in front of web applications that know nothing of it.
+#[derive(Parser)]
+#[command(name = "midgate", version, about, arg_required_else_help = true)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Run {
+        #[command(flatten)]
+        file: File,
+    },
+    /// Show everything on this machine: simulated providers, a sample application, and the real gateway between them.
+    #[cfg(feature = "demo")]
+    Demo {
+        /// Port of the gateway on localhost.
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+    },
+    /// Load and validate the configuration; say every problem at once.
+    Check {
+        #[command(flatten)]
+        file: File,
+        /// Ask each provider for metadata and keys, and each upstream for a connection.
+        #[arg(long)]
+        online: bool,
+        /// Show the effective configuration, secrets masked.
+        #[arg(long)]
+        print: bool,
+        /// Write problems and warnings as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what would happen to a request, and why.
+    Explain {
+        #[command(flatten)]
+        file: File,
+        /// The URL as the browser would ask for it.
+        #[arg(long)]
+        url: String,
+        #[arg(long, default_value = "GET")]
+        method: String,
+        /// What a provider said: JSON with provider, id_token and userinfo. Without it there is no session.
+        #[arg(long)]
+        claims: Option<PathBuf>,
+        /// Write the decision as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List, show or revoke the sessions of a running gateway.
+    Sessions {
+        #[command(flatten)]
+        file: File,
+        #[command(subcommand)]
+        what: Sessions,
+    },
+    /// Write a fresh key for session.keys_file.
+    Keygen,
+    /// Write the JSON Schema of gateway.toml.
+    Schema,
+    /// Ask a running gateway whether it is ready, for container health checks.
+    Health {
+        #[command(flatten)]
+        file: File,
+        /// Ask whether it lives instead.
+        #[arg(long)]
+        live: bool,
+    },
+}
+
+#[derive(clap::Args)]
+struct File {
+    /// The configuration file.
+    #[arg(long, default_value = "gateway.toml", value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Sessions {
+    /// One line a session.
+    List {
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One session, by its reference.
+    Show { reference: String },
+    /// End a session by its reference, or all sessions of a person by their user_key.
+    Revoke { reference: String },
+}
 
 /// Runs the command line and gives the exit code.
 pub fn main() -> i32 {
-    0
+    // Every TLS client and server of this process uses one provider of cryptography.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("midgate: another provider of cryptography is installed");
+        return FAILED;
+    }
+    match Line::parse().command {
+        Command::Run { file } => run(&file.config),
+        #[cfg(feature = "demo")]
+        Command::Demo { port } => demo(port),
+        Command::Check { file, online, print, json } => check::check(&file.config, online, print, json),
+        Command::Explain { file, url, method, claims, json } => {
+            explain::explain(&file.config, &url, &method, claims.as_deref(), json)
+        }
+        Command::Sessions { file, what } => sessions(&file.config, &what),
+        Command::Keygen => {
+            println!("{}", Keys::generate());
+            FINE
+        }
+        Command::Schema => {
+            println!("{:#}", config::schema());
+            FINE
+        }
+        Command::Health { file, live } => health(&file.config, live),
+    }
+}
+
+/// `MIDGATE__…` variables of this process.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars().filter(|(name, _)| name.starts_with("MIDGATE__")).collect()
+}
+
+/// Loads the configuration, or says every problem on standard error.
+fn load(path: &Path) -> Result<Loaded, i32> {
+    match config::load(path, &environment()) {
+        Ok((loaded, warnings)) => {
+            for warning in warnings {
+                eprintln!("{warning}");
+            }
+            Ok(loaded)
+        }
+        Err(problems) => {
+            eprint!("{}", config::render(path, &problems));
+            Err(WRONG)
+        }
+    }
+}
+
+fn run(path: &Path) -> i32 {
+    let loaded = match load(path) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    telemetry::init(loaded.log);
+    run_loaded(loaded, path.to_owned(), environment())
+}
+
+/// Runs a loaded gateway; a reload reads the same file with the environment of the start.
+fn run_loaded(loaded: Loaded, path: PathBuf, environment: BTreeMap<String, String>) -> i32 {
+    let loader = move || {
+        config::load(&path, &environment)
+            .map(|(loaded, _)| loaded)
+            .map_err(|problems| config::render(&path, &problems))
+    };
+    match gateway::run(loaded, Box::new(loader)) {
+        Ok(()) => FINE,
+        Err(error) => {
+            tracing::error!(error.message = format!("{error:#}"), "the gateway cannot run");
+            eprintln!("midgate: {error:#}");
+            FAILED
+        }
+    }
+}
+
+#[cfg(feature = "demo")]
+fn demo(port: u16) -> i32 {
+    let stage = match crate::demo::stage(port) {
+        Ok(stage) => stage,
+        Err(error) => {
+            eprintln!("midgate: the demo cannot start: {error}");
+            return FAILED;
+        }
+    };
+    println!("{}", stage.introduction());
+    let loaded = match load(stage.configuration()) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    telemetry::init(loaded.log);
+    run_loaded(loaded, stage.configuration().to_owned(), BTreeMap::new())
+}
+
+fn health(path: &Path, live: bool) -> i32 {
+    let loaded = match load(path) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let Some(address) = loaded.listen.health else {
+        eprintln!("midgate: listen.health is not configured");
+        return WRONG;
+    };
+    let target = if live { "/livez" } else { "/readyz" };
+    match local::ask(&address, None, "GET", target) {
+        Ok(answer) if answer.status == 200 => FINE,
+        Ok(answer) => {
+            eprintln!("midgate: {target} answers {}: {}", answer.status, answer.body.trim());
+            FAILED
+        }
+        Err(error) => {
+            eprintln!("midgate: {target}: {error:#}");
+            FAILED
+        }
+    }
+}
+
+fn sessions(path: &Path, what: &Sessions) -> i32 {
+    let loaded = match load(path) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let Some(admin) = loaded.listen.admin else {
+        eprintln!("midgate: listen.admin is not configured, for example: admin = \"unix:/run/midgate/admin.sock\"");
+        return WRONG;
+    };
+    let (method, target) = match what {
+        Sessions::List { .. } => ("GET", "/sessions".to_owned()),
+        Sessions::Show { reference } => ("GET", format!("/sessions/{reference}")),
+        Sessions::Revoke { reference } => ("DELETE", format!("/sessions/{reference}")),
+    };
+    let answer = match local::ask(&admin.address, admin.token.as_ref(), method, &target) {
+        Ok(answer) => answer,
+        Err(error) => {
+            eprintln!("midgate: the running gateway does not answer: {error:#}");
+            return FAILED;
+        }
+    };
+    match (answer.status, what) {
+        (200, Sessions::List { json: false }) => local::print_list(&answer.body),
+        (200, _) => println!("{}", answer.body.trim()),
+        (404, _) => {
+            eprintln!("midgate: no such session");
+            return FAILED;
+        }
+        (status, _) => {
+            eprintln!("midgate: the gateway answers {status}: {}", answer.body.trim());
+            return FAILED;
+        }
+    }
+    FINE
 }

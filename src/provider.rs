@@ -10,6 +10,7 @@ mod id_token;
 mod json;
 mod keys;
 mod metadata;
+mod person;
 mod redeem;
 mod settings;
 mod trouble;
@@ -187,6 +188,15 @@ impl Provider {
         }
         let reason = self.trouble.load().as_ref().map_or("not-asked-yet", |reason| **reason);
         self.metadata.load_full().ok_or(Failure::Cold(reason))
+    }
+
+    /// Asks for metadata and keys anew and tells what was found, for `check --online`.
+    ///
+    /// # Errors
+    /// What keeps a login from being begun.
+    pub(crate) async fn probe(&self) -> Result<String, Failure> {
+        self.warm().await?;
+        Ok(self.issuer().unwrap_or_default())
     }
 
     /// Where to send the browser for a login.

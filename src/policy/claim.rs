@@ -15,6 +15,13 @@ pub(crate) enum ClaimRule {
 }
 
 impl ClaimRule {
+    /// The claim that the rule is about.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::AnyOf { name, .. } | Self::Range { name, .. } => name,
+        }
+    }
+
     /// Whether the identity meets the rule.
     pub(crate) fn holds(&self, identity: &Identity) -> bool {
         match self {

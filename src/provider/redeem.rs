@@ -13,7 +13,7 @@ use url::Url;
 use super::id_token::{self, Expected};
 use super::metadata::Metadata;
 use super::{ClientAuth, Failure, Provider, UserInfoUse, json};
-use crate::identity::{Claims, Identity, find_claim, user_key};
+use crate::identity::{Claims, Identity, find_claim};
 use crate::secret::Secret;
 
 /// Bytes of a token answer, and of UserInfo.
@@ -50,7 +50,7 @@ pub(super) async fn redeem(provider: &Provider, redemption: &Redemption<'_>) -> 
     let tokens = exchange(provider, &metadata, redemption).await?;
     let claims = verify(provider, &metadata, &tokens, redemption).await?;
     let userinfo = userinfo(provider, &metadata, &tokens, &claims).await?;
-    let identity = identity(provider, &metadata, &claims, userinfo.as_ref());
+    let identity = provider.settings.identity(&metadata.issuer, &claims, userinfo.as_ref());
     required(provider, &identity, &claims, userinfo.as_ref())?;
     Ok(Verified { identity, sid: id_token::sid(&claims) })
 }
@@ -172,53 +172,8 @@ async fn userinfo(
         (Some(Value::String(theirs)), Some(Value::String(ours))) if theirs == ours => {}
         _ => return Err(Failure::UserInfo("userinfo-wrong-subject")),
     }
-    // UserInfo speaks of the person, never of the authentication; claims of other parties are not ours to follow.
-    for name in PROTOCOL.into_iter().chain([provider.settings.acr_claim.as_deref().unwrap_or("acr")]) {
-        claims.remove(name);
-    }
+    provider.settings.keep_person_only(&mut claims);
     Ok(Some(claims))
-}
-
-/// Claims that only the ID token may make.
-const PROTOCOL: [&str; 15] = [
-    "sub",
-    "iss",
-    "aud",
-    "azp",
-    "exp",
-    "iat",
-    "nbf",
-    "nonce",
-    "at_hash",
-    "acr",
-    "amr",
-    "auth_time",
-    "sid",
-    "_claim_names",
-    "_claim_sources",
-];
-
-fn identity(
-    provider: &Provider,
-    metadata: &Metadata,
-    claims: &Claims,
-    userinfo: Option<&Claims>,
-) -> Identity {
-    let settings = &provider.settings;
-    let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    let subject = text("sub").unwrap_or_default();
-    let amr = claims.get("amr").and_then(Value::as_array);
-    let amr = amr.into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect();
-    Identity {
-        provider: settings.id.clone(),
-        issuer: metadata.issuer.as_str().into(),
-        subject: subject.into(),
-        user_key: user_key(&metadata.issuer, subject).into(),
-        acr: settings.acr_claim.as_deref().and_then(text).filter(|acr| acr.len() <= 255).map(Into::into),
-        amr,
-        auth_time: id_token::auth_time(claims),
-        claims: settings.claims.apply(claims, userinfo),
-    }
 }
 
 fn required(

@@ -1,1 +1,16 @@
-fn main() {}
+//! Stories: the real binary against a simulated provider and a sample application.
+
+mod rig;
+
+mod answers;
+mod config;
+mod hostile_browser;
+mod hostile_provider;
+mod listeners;
+mod login;
+mod logout;
+mod logs;
+mod outage;
+mod policy;
+mod proxying;
+mod tidy;

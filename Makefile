@@ -1,0 +1,42 @@
+# make demo: the five-minute tour · make test: every test · both install what they miss
+.PHONY: demo test test-rust test-real test-browser lint bench help
+
+help:
+	@echo "make demo          the five-minute tour at http://localhost:8080/ (PORT=… for another port)"
+	@echo "make test          every test: Rust, certified provider, browser, nginx"
+	@echo "make test-rust     unit and integration tests only"
+	@echo "make test-real     against the certified OpenID provider and nginx"
+	@echo "make test-browser  the demo's tour in headless Chromium"
+	@echo "make lint          formatting and lints"
+	@echo "make bench         side by side with bare Pingora and nginx"
+
+PORT ?= 8080
+
+demo:
+	@tests/setup.sh build
+	cargo run --quiet -- demo --port $(PORT)
+
+test: test-rust test-real test-browser
+
+test-rust:
+	@tests/setup.sh build
+	cargo test --locked
+
+test-real:
+	@tests/setup.sh build node nginx
+	cargo build --locked
+	cd tests/real && node --test --test-concurrency=1 provider.test.mjs nginx.test.mjs
+
+test-browser:
+	@tests/setup.sh build node chromium
+	cargo build --locked
+	cd tests/real && node --test --test-concurrency=1 browser.test.mjs
+
+lint:
+	@tests/setup.sh build
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+bench:
+	@tests/setup.sh build nginx wrk
+	benches/side-by-side.sh

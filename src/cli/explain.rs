@@ -1,0 +1,149 @@
+//! A dry run: the same rules as for a request, on what somebody writes down.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use http::Method;
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::{FINE, WRONG, load};
+use crate::config::Loaded;
+use crate::headers::permitted;
+use crate::identity::Identity;
+use crate::policy::{Access, Decision, Known, decide};
+use crate::request::{Path as RequestPath, host_of};
+use crate::route::{Found, Route};
+
+/// What a provider said, written down.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    provider: String,
+    #[serde(default)]
+    id_token: Map<String, Value>,
+    #[serde(default)]
+    userinfo: Option<Map<String, Value>>,
+}
+
+/// Explains one request.
+pub(super) fn explain(config: &Path, url: &str, method: &str, claims: Option<&Path>, as_json: bool) -> i32 {
+    let loaded = match load(config) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    match answer(&loaded, url, method, claims) {
+        Ok(value) if as_json => println!("{value:#}"),
+        Ok(value) => print_text(&value),
+        Err(error) => {
+            eprintln!("midgate: {error:#}");
+            return WRONG;
+        }
+    }
+    FINE
+}
+
+fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> anyhow::Result<Value> {
+    let method = Method::from_bytes(method.as_bytes()).context("--method")?;
+    let (host, path) = split(url)?;
+    let identity = claims.map(|file| identity(loaded, file)).transpose()?;
+    let none = |decision: &str, reason: &str| {
+        json!({ "route": null, "requires": null, "decision": decision, "reason": reason, "headers": {} })
+    };
+    let Ok(read) = RequestPath::read(&path) else { return Ok(none("forbid", "ambiguous-path")) };
+    let route = match loaded.table.find(&host, &read, &method) {
+        Found::Route(route) => route,
+        Found::Own(_) => return Ok(none("permit", "own-path")),
+        Found::NotFound => return Ok(none("forbid", "not-found")),
+        Found::MethodNotAllowed(_) => return Ok(none("forbid", "method-not-allowed")),
+        Found::UnknownHost => return Ok(none("forbid", "unknown-host")),
+        Found::Ambiguous => return Ok(none("forbid", "ambiguous-path")),
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let known = identity.as_ref().map(|identity| Known {
+        standing: route.requirement.standing(identity),
+        auth_time: identity.auth_time,
+    });
+    let (decision, reason, headers) = match decide(route.access, &route.requirement, known, now) {
+        Decision::Permit(permit) => {
+            let ready = identity.as_ref().map(|identity| route.fields.render(identity, &mut Vec::new()));
+            let ready = ready.unwrap_or_default();
+            let headers: Map<String, Value> = permitted(permit, &ready)
+                .iter()
+                .map(|(name, value)| (lossy(name), Value::from(lossy(value.as_bytes()))))
+                .collect();
+            ("permit", if permit.identified() { "met" } else { access_word(route.access) }, headers)
+        }
+        Decision::Login(ask) => ("login", ask.reason.word(), Map::new()),
+        Decision::Forbid(reason) => ("forbid", reason.word(), Map::new()),
+    };
+    Ok(json!({
+        "route": &*route.id, "requires": requires(route), "decision": decision, "reason": reason, "headers": headers
+    }))
+}
+
+/// Host and path as a browser would send them: the path is not tidied up, so that odd ones can be asked about.
+fn split(url: &str) -> anyhow::Result<(String, String)> {
+    let parsed = Url::parse(url).with_context(|| format!("--url \"{url}\""))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        bail!("--url \"{url}\": write an http or https URL");
+    }
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, target) = rest.split_at(end);
+    let host = host_of(authority).with_context(|| format!("--url \"{url}\": no host"))?.into_owned();
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    Ok((host, if path.is_empty() { "/".to_owned() } else { path.to_owned() }))
+}
+
+fn identity(loaded: &Loaded, file: &Path) -> anyhow::Result<Identity> {
+    let text = std::fs::read(file).with_context(|| format!("--claims {}", file.display()))?;
+    let said: Said = serde_json::from_slice(&text).with_context(|| format!("--claims {}", file.display()))?;
+    let mut settings = loaded.providers.iter().map(|(settings, _)| settings);
+    let Some(settings) = settings.find(|settings| *settings.id == *said.provider) else {
+        bail!("--claims: provider \"{}\" is not configured", said.provider);
+    };
+    let issuer = said.id_token.get("iss").and_then(Value::as_str).or(settings.issuer.as_deref()).unwrap_or_default();
+    let mut userinfo = said.userinfo;
+    if let Some(userinfo) = &mut userinfo {
+        settings.keep_person_only(userinfo);
+    }
+    Ok(settings.identity(issuer, &said.id_token, userinfo.as_ref()))
+}
+
+fn requires(route: &Route) -> Value {
+    let requirement = &route.requirement;
+    let mut providers: Vec<&str> = requirement.providers.keys().map(|id| &**id).collect();
+    providers.sort_unstable();
+    json!({
+        "access": access_word(route.access),
+        "providers": providers,
+        "acr": requirement.acr,
+        "max_age": requirement.max_age.map(|age| age.as_secs()),
+        "claims": requirement.claims.iter().map(|rule| rule.name()).collect::<Vec<_>>(),
+        "allow_file": requirement.allow.is_some(),
+    })
+}
+
+fn access_word(access: Access) -> &'static str {
+    match access {
+        Access::Required => "required",
+        Access::Optional => "optional",
+        Access::Public => "public",
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn print_text(value: &Value) {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("none").to_owned();
+    println!("route     {}", text("route"));
+    println!("requires  {}", value.get("requires").unwrap_or(&Value::Null));
+    println!("decision  {} ({})", text("decision"), text("reason"));
+    for (name, value) in value.get("headers").and_then(Value::as_object).into_iter().flatten() {
+        println!("header    {name}: {}", value.as_str().unwrap_or_default());
+    }
+}

@@ -1,0 +1,225 @@
+//! A simulated OpenID provider in the manner of those that the gateway is made for, with faults to switch on.
+//!
+//! *Never:* anything of the gateway (I12).
+//! *Source:* OIDC Core, RFC 6749, RFC 7636, RFC 9207; the providers' published tables.
+
+mod endpoints;
+mod manner;
+mod tokens;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::http::{Request, Server};
+use super::jose::Key;
+
+pub use self::manner::Manner;
+
+/// A provider to simulate.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub manner: Manner,
+    /// `127.0.0.1` or `localhost`: the host in the issuer.
+    pub host: String,
+    /// 0: a free one.
+    pub port: u16,
+    pub client_id: String,
+    pub client_secret: String,
+    /// Whether a page asks the person; otherwise every login is approved at once.
+    pub interactive: bool,
+}
+
+/// A running simulated provider, until it is dropped.
+pub struct Simulated {
+    shared: Arc<Shared>,
+    server: Server,
+}
+
+/// What every endpoint shares.
+struct Shared {
+    settings: Settings,
+    /// `http://host:port`.
+    base: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    faults: BTreeSet<String>,
+    /// For the fault `answer-error`: code and description.
+    answer_error: (String, String),
+    id_token: Map<String, Value>,
+    userinfo: Map<String, Value>,
+    calls: Calls,
+    /// Logins that wait at the page.
+    waiting: HashMap<String, BTreeMap<String, String>>,
+    codes: HashMap<String, Grant>,
+    access: HashMap<String, Grant>,
+    keys: Vec<Key>,
+}
+
+/// An approved login.
+#[derive(Debug, Clone)]
+struct Grant {
+    parameters: BTreeMap<String, String>,
+    person: usize,
+    at: Instant,
+}
+
+/// How often each endpoint was called, and with what at last.
+#[derive(Debug, Clone, Default)]
+pub struct Calls {
+    pub discovery: usize,
+    pub jwks: usize,
+    pub authorize: usize,
+    pub token: usize,
+    pub userinfo: usize,
+    pub end_session: usize,
+    /// Parameters of the last authorization request, in order, doubled ones twice.
+    pub authorization: Vec<(String, String)>,
+    /// The last token request.
+    pub token_request: Request,
+    /// The last UserInfo request.
+    pub userinfo_request: Request,
+}
+
+impl Calls {
+    /// A parameter of the last authorization request.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.authorization.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A code of Mobile ID lives this long.
+const CODE: Duration = Duration::from_secs(10);
+
+impl Simulated {
+    /// Starts a provider on loopback.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub fn start(settings: Settings) -> io::Result<Self> {
+        let state = State { keys: vec![Key::generate("first")], ..State::default() };
+        let slot: Arc<Mutex<Option<Arc<Shared>>>> = Arc::new(Mutex::new(None));
+        let inner = Arc::clone(&slot);
+        let server = Server::start(
+            settings.port,
+            Arc::new(move |request| {
+                let shared = inner.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                Box::pin(async move {
+                    match shared {
+                        Some(shared) => endpoints::answer(&shared, request).await,
+                        None => super::http::Response::new(503, "text/plain", "starting"),
+                    }
+                })
+            }),
+        )?;
+        let base = format!("http://{}:{}", settings.host, server.port());
+        let shared = Arc::new(Shared { settings, base, state: Mutex::new(state) });
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
+        Ok(Self { shared, server })
+    }
+
+    /// The issuer, exactly as in its tokens.
+    pub fn issuer(&self) -> String {
+        self.shared.issuer()
+    }
+
+    /// Where its metadata are.
+    pub fn discovery(&self) -> String {
+        self.shared.discovery()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    /// Switches a fault on or off by its name.
+    pub fn fault(&self, name: &str, on: bool) {
+        self.shared.switch(name, on);
+    }
+
+    /// Switches every fault off and forgets patches.
+    pub fn heal(&self) {
+        let mut state = self.shared.lock();
+        state.faults.clear();
+        state.id_token.clear();
+        state.userinfo.clear();
+    }
+
+    /// Answers every authorization request with this error.
+    pub fn answer_error(&self, error: &str, description: &str) {
+        let mut state = self.shared.lock();
+        state.answer_error = (error.to_owned(), description.to_owned());
+        state.faults.insert("answer-error".to_owned());
+    }
+
+    /// Claims of ID tokens to replace; `null` removes one.
+    pub fn patch_id_token(&self, claims: Value) {
+        self.shared.lock().id_token = claims.as_object().cloned().unwrap_or_default();
+    }
+
+    /// Claims of UserInfo to replace; `null` removes one.
+    pub fn patch_userinfo(&self, claims: Value) {
+        self.shared.lock().userinfo = claims.as_object().cloned().unwrap_or_default();
+    }
+
+    /// Signs with a new key under a new id from now on; the old one is gone.
+    pub fn rotate_keys(&self) {
+        let mut state = self.shared.lock();
+        let number = state.calls.jwks;
+        state.keys = vec![Key::generate(&format!("rotated-{number}"))];
+    }
+
+    /// What was called so far.
+    pub fn calls(&self) -> Calls {
+        self.shared.lock().calls.clone()
+    }
+
+    /// Forgets what was called.
+    pub fn forget_calls(&self) {
+        self.shared.lock().calls = Calls::default();
+    }
+
+    /// Down: every connection is closed at once.
+    pub fn stop(&self) {
+        self.server.pause(true);
+    }
+
+    /// Up again, on the same port.
+    pub fn start_again(&self) {
+        self.server.pause(false);
+    }
+}
+
+/// Key and name of everybody who has a phone here.
+pub(super) fn people() -> impl Iterator<Item = (&'static str, String)> {
+    manner::PEOPLE.iter().map(|person| (person.key, format!("{} {}", person.first, person.last)))
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing is half done between two statements that could panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, fault: &str) -> bool {
+        self.lock().faults.contains(fault)
+    }
+
+    fn switch(&self, name: &str, on: bool) {
+        let mut state = self.lock();
+        if on {
+            state.faults.insert(name.to_owned());
+        } else {
+            state.faults.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

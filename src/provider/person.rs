@@ -1,0 +1,56 @@
+//! From verified claims to the identity that a session keeps.
+//! Pure.
+//!
+//! *Source:* OIDC Core §2, §5.3.2, §5.6.2 (claims of other parties).
+
+use serde_json::Value;
+
+use super::Settings;
+use super::id_token::auth_time;
+use crate::identity::{Claims, Identity, user_key};
+
+/// Claims that only the ID token may make.
+const PROTOCOL: [&str; 15] = [
+    "sub",
+    "iss",
+    "aud",
+    "azp",
+    "exp",
+    "iat",
+    "nbf",
+    "nonce",
+    "at_hash",
+    "acr",
+    "amr",
+    "auth_time",
+    "sid",
+    "_claim_names",
+    "_claim_sources",
+];
+
+impl Settings {
+    /// UserInfo speaks of the person, never of the authentication; claims of other parties are not ours to follow.
+    pub(crate) fn keep_person_only(&self, userinfo: &mut Claims) {
+        for name in PROTOCOL.into_iter().chain(self.acr_claim.as_deref()) {
+            userinfo.remove(name);
+        }
+    }
+
+    /// The identity of somebody whose ID token and UserInfo were verified.
+    pub(crate) fn identity(&self, issuer: &str, id_token: &Claims, userinfo: Option<&Claims>) -> Identity {
+        let text = |name: &str| id_token.get(name).and_then(Value::as_str);
+        let subject = text("sub").unwrap_or_default();
+        let amr = id_token.get("amr").and_then(Value::as_array);
+        let amr = amr.into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect();
+        Identity {
+            provider: self.id.clone(),
+            issuer: issuer.into(),
+            subject: subject.into(),
+            user_key: user_key(issuer, subject).into(),
+            acr: self.acr_claim.as_deref().and_then(text).filter(|acr| acr.len() <= 255).map(Into::into),
+            amr,
+            auth_time: auth_time(id_token),
+            claims: self.claims.apply(id_token, userinfo),
+        }
+    }
+}
