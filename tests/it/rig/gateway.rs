@@ -64,6 +64,11 @@ impl Gateway {
         gateway
     }
 
+    /// One whose configuration is in the folder already; it is not running yet.
+    pub fn bare(folder: Folder, port: u16, health: u16) -> Self {
+        Self { port, health, folder, child: None }
+    }
+
     /// Writes the configuration; a running gateway goes on with the old one.
     pub fn configure(&self, config: &str) {
         let at = config.find("\n[").map_or(config.len(), |at| at + 1);

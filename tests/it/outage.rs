@@ -1,0 +1,164 @@
+//! What breaks, and what goes on all the same.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use crate::rig::wire::{connect, read};
+use crate::rig::{Browser, plain, until};
+
+const ROUTES: &str = "[[route]]\nupstream = \"{up}\"\n";
+
+#[test]
+fn sessions_go_on_while_the_provider_is_down() {
+    let shared = plain("", "", ROUTES);
+    let mut browser = Browser::signed_in(&shared.gateway, "/echo");
+    shared.provider.stop();
+    assert_eq!(browser.fetch("/echo").status, 200);
+    // Metadata are warm: the browser is sent there, and the provider is down for it.
+    assert_eq!(Browser::new(&shared.gateway).open("/echo").status, 302);
+    shared.provider.start_again();
+    Browser::signed_in(&shared.gateway, "/echo");
+}
+
+#[test]
+fn a_provider_that_dies_between_redirect_and_callback_is_a_page() {
+    let shared = plain("", "", ROUTES);
+    let mut browser = Browser::new(&shared.gateway);
+    let start = browser.open("/echo");
+    let callback = browser.visit_provider(start.location());
+    shared.provider.stop();
+    let answer = browser.deliver(&callback);
+    assert!(matches!(answer.status, 502..=504), "{}", answer.status);
+    assert!(!browser.is_signed_in());
+    shared.provider.start_again();
+    assert_eq!(browser.sign_in("/echo").status, 303);
+}
+
+#[test]
+fn an_application_that_is_down_is_a_page_and_comes_back() {
+    let shared = plain("", "", "[[route]]\nupstream = \"{up}\"\n[[route]]\npath = \"/gone/\"\nupstream = \"http://127.0.0.1:1\"\n[[route]]\npath = \"/public/\"\nupstream = \"http://127.0.0.1:1\"\naccess = \"public\"\n");
+    let mut browser = Browser::signed_in(&shared.gateway, "/echo");
+    let page = browser.open("/gone/x");
+    assert_eq!(page.status, 502);
+    assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
+    assert_eq!(browser.fetch("/gone/x").json()["error"], "upstream_failed");
+    assert_eq!(Browser::new(&shared.gateway).fetch("/public/x").status, 502);
+    assert!(browser.is_signed_in());
+    shared.application.stop();
+    assert_eq!(browser.fetch("/echo").status, 502);
+    shared.application.start_again();
+    assert_eq!(browser.fetch("/echo").status, 200);
+}
+
+#[test]
+fn a_dawdling_application_is_504() {
+    let up = "[[upstream]]\nid = \"app\"\nservers = [\"{up}\"]\ntimeouts = { read = \"300ms\" }\n[[route]]\nupstream = \"app\"\naccess = \"optional\"\n";
+    let shared = plain("", "", up);
+    let mut browser = Browser::new(&shared.gateway);
+    assert_eq!(browser.fetch("/slow?ms=5000").status, 504);
+    assert_eq!(browser.fetch("/echo").status, 200);
+}
+
+#[test]
+fn of_several_servers_one_that_is_down_costs_nobody_an_answer() {
+    let up = "[[upstream]]\nid = \"app\"\nservers = [\"http://127.0.0.1:1\", \"{up}\"]\n[[route]]\nupstream = \"app\"\naccess = \"optional\"\n";
+    let shared = plain("", "", up);
+    let mut browser = Browser::new(&shared.gateway);
+    for _ in 0..10 {
+        assert_eq!(browser.fetch("/echo").status, 200);
+    }
+}
+
+#[test]
+fn a_session_ends_when_it_is_idle_and_when_its_time_is_over() {
+    let shared = plain("", "", "[session]\nidle_timeout = \"2s\"\nlifetime = \"5s\"\n[[route]]\nupstream = \"{up}\"\n");
+    let mut idle = Browser::signed_in(&shared.gateway, "/echo");
+    let mut busy = Browser::signed_in(&shared.gateway, "/echo");
+    let begun = Instant::now();
+    let mut last = Duration::ZERO;
+    until("the busy session has ended too", || {
+        let alive = busy.fetch("/echo").status == 200;
+        last = begun.elapsed();
+        !alive
+    });
+    assert!(last > Duration::from_secs(3), "used all the time, it lived for {last:?}");
+    assert_eq!(idle.fetch("/echo").status, 401);
+    until("nobody is counted any more", || shared.gateway.metric("midgate_sessions") == Some(0.0));
+}
+
+#[test]
+fn sigterm_lets_requests_end_and_says_unready_at_once() {
+    let mut shared = plain("", "", "[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n");
+    let mut stream = connect(shared.gateway.port).expect("it listens");
+    write!(stream, "GET /slow?ms=2500 HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", shared.gateway.port).expect("sent");
+    until("the request is at the application", || shared.application.count() == 1);
+    shared.gateway.signal("TERM");
+    until("it is unready", || shared.gateway.ready().0 == 503);
+    let answer = read(&mut stream, false).expect("the request ends well");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "slow"));
+    assert_eq!(shared.gateway.wait(), 0);
+}
+
+#[test]
+fn a_second_sigterm_ends_at_once() {
+    let mut shared = plain("", "", "[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n");
+    let mut stream = connect(shared.gateway.port).expect("it listens");
+    write!(stream, "GET /slow?ms=20000 HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", shared.gateway.port).expect("sent");
+    until("the request is at the application", || shared.application.count() == 1);
+    shared.gateway.signal("TERM");
+    until("it is unready", || shared.gateway.ready().0 == 503);
+    shared.gateway.signal("TERM");
+    shared.gateway.wait();
+}
+
+#[test]
+fn a_reload_is_all_or_nothing() {
+    let shared = plain("", "", ROUTES);
+    let mut browser = Browser::signed_in(&shared.gateway, "/echo");
+    let good = std::fs::read_to_string(shared.gateway.folder.path("gateway.toml")).expect("written");
+    let metric = |result: &str| shared.gateway.metric(&format!("midgate_reloads_total{{result=\"{result}\"}}")).unwrap_or_default();
+    assert_eq!((metric("ok"), metric("failed")), (0.0, 0.0));
+    shared.gateway.folder.write("gateway.toml", &good.replace("[[route]]", "[[rout]]"));
+    shared.gateway.signal("HUP");
+    until("the reload has failed", || metric("failed") == 1.0);
+    assert_eq!(browser.fetch("/echo").status, 200);
+    assert!(shared.gateway.log().contains("old configuration stays in force"));
+    let changed = good.clone() + "\n[headers]\n\"X-Auth-New\" = \"{provider}\"\n[[route]]\npath = \"/public/\"\nupstream = \"http://127.0.0.1:1\"\naccess = \"public\"\n";
+    shared.gateway.folder.write("gateway.toml", &changed);
+    shared.gateway.signal("HUP");
+    until("the reload is done", || metric("ok") == 1.0);
+    let echo = browser.echo("/echo", "X-Auth-Name: mallory\r\n");
+    assert_eq!(echo.one("X-Auth-New"), "op");
+    assert!(echo.all("X-Auth-Name").is_empty());
+    assert_eq!(browser.fetch("/public/x").status, 502);
+    assert_eq!(shared.provider.calls().discovery, 1, "an unchanged provider stays warm");
+}
+
+#[test]
+fn slow_heads_are_cut_off_and_others_are_served() {
+    let shared = plain("", "", "[listen]\nlimits = { header_timeout = \"1s\", idle = \"1s\" }\n[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n");
+    let mut stream = connect(shared.gateway.port).expect("it listens");
+    stream.write_all(b"GET /x HTTP/1.1\r\nHos").expect("sent");
+    let mut browser = Browser::new(&shared.gateway);
+    assert_eq!(browser.fetch("/echo").status, 200);
+    let begun = Instant::now();
+    assert!(read(&mut stream, false).is_err(), "it is closed without an answer");
+    assert!(begun.elapsed() < Duration::from_secs(8));
+}
+
+#[test]
+fn connections_over_the_limit_are_closed() {
+    let shared = plain("", "", "[listen]\nlimits = { connections = 2 }\n[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n");
+    let held: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stream = connect(shared.gateway.port).expect("it listens");
+            write!(stream, "GET /slow?ms=3000 HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", shared.gateway.port).expect("sent");
+            stream
+        })
+        .collect();
+    until("both are at work", || shared.application.count() == 2);
+    let mut third = connect(shared.gateway.port).expect("accepted");
+    let _ = write!(third, "GET /echo HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", shared.gateway.port);
+    assert!(read(&mut third, false).is_err());
+    drop(held);
+}
