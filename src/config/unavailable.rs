@@ -1,0 +1,123 @@
+//! Keys that are known and whose capability this version does not have: asking for one is a problem (I7).
+//! Pure.
+//!
+//! A version that gains the capability deletes its line.
+
+use serde_json::Value;
+
+use self::Asks::{AtAll, Beyond};
+use super::problem::{Report, listed, path};
+
+/// When a key asks for more than there is.
+enum Asks {
+    /// Whenever it is written, unless it is `false` or empty.
+    AtAll,
+    /// With any value but these.
+    Beyond(&'static [&'static str]),
+}
+
+
+/// The key (`*` is every element), when it asks for the capability, and what to do without it.
+const TABLE: &[(&str, Asks, &str)] = &[
+    ("assertion", AtAll, "applications read the identity from the headers"),
+    ("bearer", AtAll, "machines need a public route that checks their tokens itself"),
+    ("telemetry", AtAll, "metrics are at /metrics of the health listener"),
+    ("listen.h2c", AtAll, "speak HTTP/1.1, or HTTP/2 over TLS"),
+    ("listen.proxy_protocol", AtAll, "let the proxy in front send X-Forwarded-For"),
+    ("listen.tls.client_ca_file", AtAll, "remove it"),
+    ("listen.tls.redirect_http", AtAll, "let the load balancer redirect to https"),
+    ("listen.tls.hsts", AtAll, "let the application send Strict-Transport-Security"),
+    ("listen.tls.*.client_ca_file", AtAll, "remove it"),
+    ("listen.tls.*.redirect_http", AtAll, "let the load balancer redirect to https"),
+    ("listen.tls.*.hsts", AtAll, "let the application send Strict-Transport-Security"),
+    ("pages.template_dir", AtAll, "colour, logo_file, product_name and texts_file change the look"),
+    ("provider.*.client_auth", Beyond(&["client_secret_basic", "client_secret_post"]), "register a client secret"),
+    ("provider.*.enrolment", AtAll, "require a level below 4"),
+    ("provider.*.insecure_level4_from_session", AtAll, "require a level below 4"),
+    ("provider.*.pushed_authorization", Beyond(&["auto", "never"]), "leave it at auto"),
+    ("route.*.audience", AtAll, "applications read the identity from the headers"),
+    ("route.*.bearer", AtAll, "machines need a public route that checks their tokens itself"),
+    ("route.*.dtbd", AtAll, "set request.dtbd of the provider: one text for all routes"),
+    ("route.*.pass_token", Beyond(&["none"]), "applications read the identity from the headers"),
+    ("route.*.require.policy_file", AtAll, "use require.claims or require.allow_file"),
+    ("session.store", Beyond(&["memory"]), "sessions live in the memory of one gateway"),
+    ("upstream.*.balance", Beyond(&["round_robin"]), "requests go to the servers in turn"),
+    ("upstream.*.health_check", AtAll, "a server that does not answer is skipped request by request"),
+];
+
+/// Notes every key that asks for something that is not there.
+pub(super) fn check(document: &Value, report: &mut Report) {
+    for (pattern, asks, instead) in TABLE {
+        let steps: Vec<&str> = pattern.split('.').collect();
+        visit(document, &steps, "", &mut |value, key| {
+            let message = match asks {
+                AtAll if is_nothing(value) => return,
+                AtAll => "not available in this version".to_owned(),
+                Beyond(known) if value.as_str().is_none_or(|text| known.contains(&text)) => return,
+                Beyond(known) => {
+                    let text = value.as_str().unwrap_or_default().split_once(':').map_or(value.as_str(), |(s, _)| Some(s));
+                    let text = text.unwrap_or_default();
+                    format!("\"{text}\" is not available in this version; accepted: {}", listed(known.iter().copied()))
+                }
+            };
+            report.problem(key, message, *instead);
+        });
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    *value == Value::Bool(false) || value.as_array().is_some_and(Vec::is_empty) || value.as_str() == Some("")
+}
+
+fn visit(value: &Value, steps: &[&str], key: &str, found: &mut dyn FnMut(&Value, &str)) {
+    match (steps, value) {
+        ([], value) => found(value, key),
+        (["*", rest @ ..], Value::Array(items)) => {
+            for (index, item) in items.iter().enumerate() {
+                visit(item, rest, &format!("{key}[{index}]"), found);
+            }
+        }
+        ([step, rest @ ..], Value::Object(map)) => {
+            if let Some(value) = map.get(*step) {
+                visit(value, rest, &path(key, step), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_cannot_be_asked_for() {
+        let document = json!({
+            "session": {"store": "redis://user:hunter2@r"},
+            "listen": {"h2c": true, "proxy_protocol": false, "tls": {"hsts": "1y"}},
+            "bearer": [{"id": "b"}],
+            "provider": [{"client_auth": "client_secret_post", "pushed_authorization": "always"}],
+            "route": [{"pass_token": "none", "bearer": []}, {"pass_token": "id_token", "dtbd": "x"}],
+            "upstream": [{"balance": "session", "health_check": {}}],
+        });
+        let mut report = Report::default();
+        check(&document, &mut report);
+        let keys: Vec<_> = report.problems.iter().map(|p| p.key.as_str()).collect();
+        let expected = [
+            "bearer",
+            "listen.h2c",
+            "listen.tls.hsts",
+            "provider[0].pushed_authorization",
+            "route[1].dtbd",
+            "route[1].pass_token",
+            "session.store",
+            "upstream[0].balance",
+            "upstream[0].health_check",
+        ];
+        assert_eq!(keys, expected);
+        assert!(report.problems.iter().all(|p| p.message.contains("not available in this version")));
+        assert!(!report.problems[6].message.contains("hunter2"));
+    }
+}
