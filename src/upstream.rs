@@ -90,6 +90,15 @@ impl Upstream {
     }
 }
 
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{path}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
 impl Place {
     /// `host:port` as it stands in a `Host` header; a socket has no name.
     pub(crate) fn authority(&self, tls: bool) -> String {

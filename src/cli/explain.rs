@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::{FINE, WRONG, load};
+use super::{FINE, WRONG, look};
 use crate::config::Loaded;
 use crate::headers::permitted;
 use crate::identity::Identity;
@@ -29,7 +29,7 @@ struct Said {
 
 /// Explains one request.
 pub(super) fn explain(config: &Path, url: &str, method: &str, claims: Option<&Path>, as_json: bool) -> i32 {
-    let loaded = match load(config) {
+    let loaded = match look(config) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };

@@ -16,6 +16,7 @@ use crate::seal::Keys;
 use crate::secret::Secret;
 use crate::telemetry::LogSettings;
 use crate::upstream::Upstream;
+use super::Watched;
 use crate::{login, provider, proxy, session};
 
 /// Everything that a gateway is made of; no string left to parse, no file left to read.
@@ -40,6 +41,24 @@ pub(crate) struct Loaded {
     pub(crate) pages: Pages,
     pub(crate) clear_cookies: Vec<String>,
     pub(crate) audit_subject: AuditSubject,
+    /// Files whose change is to be noticed while the gateway runs.
+    pub(crate) watched: Watched,
+}
+
+impl Loaded {
+    /// What to register at every provider: the callback at each exact host.
+    pub(crate) fn redirect_uris(&self) -> Vec<String> {
+        self.at_own_origins(&self.table.endpoints.callback)
+    }
+
+    /// What to register as post-logout redirect URIs where the provider has an end-session endpoint.
+    pub(crate) fn logged_out_uris(&self) -> Vec<String> {
+        self.at_own_origins(&self.table.endpoints.logged_out)
+    }
+
+    fn at_own_origins(&self, path: &str) -> Vec<String> {
+        self.table.origins.exact().map(|origin| format!("{origin}{path}")).collect()
+    }
 }
 
 /// `[listen]`, as far as it is about sockets: fixed while the process runs, but for the certificate.

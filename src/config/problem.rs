@@ -78,9 +78,14 @@ impl Report {
     /// Notes a problem, unless its key or one above or below it has one already: one mistake is told once.
     pub(super) fn problem(&mut self, key: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
         let key = key.into();
-        if self.has_problem(&key) {
-            return;
+        if !self.has_problem(&key) {
+            self.another(key, message, hint);
         }
+    }
+
+    /// Notes a problem beside others of its key.
+    pub(super) fn another(&mut self, key: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
+        let key = key.into();
         let (line, origin) = match self.place(&key) {
             Some(Place::Line(line)) => (Some(*line), None),
             Some(Place::Environment(name)) => (None, Some(name.clone())),

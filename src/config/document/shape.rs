@@ -32,7 +32,9 @@ pub(in crate::config) fn simplify(schema: &mut schemars::Schema) {
                 let only = only.clone();
                 object.remove("anyOf");
                 // A key's own description says more than that of its type.
-                only.into_iter().for_each(|(key, value)| drop(object.entry(key).or_insert(value)));
+                for (key, value) in only {
+                    object.entry(key).or_insert(value);
+                }
             }
         }
     }
