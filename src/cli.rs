@@ -152,7 +152,8 @@ pub fn main() -> i32 {
 
 /// The configuration at `path`, with the `MIDGATE__…` variables of this process over it.
 fn source(path: &Path) -> Source {
-    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Source::new(path, variables.filter(|(name, _)| name.starts_with("MIDGATE__")).collect())
 }
 
@@ -233,7 +234,9 @@ fn sessions(path: &Path, what: &Sessions) -> i32 {
         Err(code) => return code,
     };
     let Some(admin) = loaded.listen.admin else {
-        eprintln!("midgate: listen.admin is not configured, for example: admin = \"unix:/run/midgate/admin.sock\"");
+        eprintln!(
+            "midgate: listen.admin is not configured, for example: admin = \"unix:/run/midgate/admin.sock\""
+        );
         return WRONG;
     };
     let (method, target) = match what {

@@ -70,7 +70,8 @@ impl Source {
             key: String::new(),
             line: None,
             message: format!("cannot read {}: {}", self.path.display(), material::cause(&error)),
-            hint: "name the file with --config; a commented example is gateway.toml of the distribution".to_owned(),
+            hint: "name the file with --config; a commented example is gateway.toml of the distribution"
+                .to_owned(),
         })
     }
 
@@ -144,5 +145,7 @@ pub(crate) fn render(path: &Path, problems: &[Problem]) -> String {
         1 => "1 problem".to_owned(),
         number => format!("{number} problems"),
     };
-    problems.iter().fold(format!("{}: {count}\n", path.display()), |text, problem| format!("{text}{problem}\n"))
+    problems
+        .iter()
+        .fold(format!("{}: {count}\n", path.display()), |text, problem| format!("{text}{problem}\n"))
 }

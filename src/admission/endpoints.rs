@@ -92,7 +92,7 @@ fn ask_for(site: &Site, host: &str, target: &str) -> Ask {
         Some(Found::Route(route)) => Some(&route.requirement),
         Some(
             Found::Own(_)
-            | Found::NotFound
+            | Found::Nothing
             | Found::MethodNotAllowed(_)
             | Found::UnknownHost
             | Found::Ambiguous,

@@ -94,7 +94,9 @@ async fn ask_all(loaded: Loaded, findings: &mut Findings) -> Vec<String> {
         for server in &upstream.servers {
             let address = server.place.to_string();
             match connect(server).await {
-                Ok(()) => answers.push(format!("upstream \"{}\" accepts connections at {address}", upstream.id)),
+                Ok(()) => {
+                    answers.push(format!("upstream \"{}\" accepts connections at {address}", upstream.id))
+                }
                 Err(error) => findings.problems.push(Problem {
                     key: "upstream".to_owned(),
                     line: None,

@@ -85,12 +85,16 @@ fn named_claims(file: &File, fields: &headers::HeaderSets) -> BTreeSet<String> {
 
 /// Plain HTTP that leaves this machine carries sessions that anybody on the way can take.
 fn warn_of_exposure(listen: Option<&Listen>, scheme: Option<&str>, report: &mut Report) {
-    let Some(listen) = listen.filter(|listen| listen.tls.is_none() && scheme == Some("https")) else { return };
+    let Some(listen) = listen.filter(|listen| listen.tls.is_none() && scheme == Some("https")) else {
+        return;
+    };
     for (index, address) in listen.address.iter().enumerate() {
         if let super::Address::Tcp(address) = address
             && !address.ip().is_loopback()
         {
-            let message = format!("{address} speaks plain http to the network; set listen.tls, or let only the proxy in front reach it");
+            let message = format!(
+                "{address} speaks plain http to the network; set listen.tls, or let only the proxy in front reach it"
+            );
             report.warn("plain-listener", format!("listen.address[{index}]"), message);
         }
     }
@@ -108,7 +112,9 @@ fn positive(key: &str, time: Time, report: &mut Report) -> bool {
 /// Whether a name can stand for something in routes, logs, headers and the environment.
 fn is_id(text: &str) -> bool {
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    text.len() <= 64 && text.bytes().all(good) && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+    text.len() <= 64
+        && text.bytes().all(good)
+        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
 }
 
 /// Notes an id that is none.
@@ -120,4 +126,3 @@ fn check_id(id: &str, key: &str, report: &mut Report) -> bool {
     }
     good
 }
-

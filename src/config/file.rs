@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::provider::{
-    Auto, ClaimSource, ClaimTable, ClientAuth, Provider, ProviderEndpoints, RequestValue, ResponseMode,
+    ClaimSource, ClaimTable, ClientAuth, Provider, ProviderEndpoints, RequestValue, ResponseMode, When,
 };
 pub(crate) use self::route::{Access, ClaimNeed, Encoding, HeaderEntry, HeaderField, Range, Require, Route};
 pub(crate) use self::session::{Cookie, Session};
@@ -81,7 +81,8 @@ pub(crate) const DEFAULT_HEADERS: [(&str, &str); 5] = [
 
 /// [`DEFAULT_HEADERS`] as a table.
 pub(crate) fn default_headers() -> BTreeMap<String, HeaderEntry> {
-    let entry = |(name, template): (&str, &str)| (name.to_owned(), HeaderEntry::Template(template.to_owned()));
+    let entry =
+        |(name, template): (&str, &str)| (name.to_owned(), HeaderEntry::Template(template.to_owned()));
     DEFAULT_HEADERS.map(entry).into()
 }
 

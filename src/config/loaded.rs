@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustls::sign::CertifiedKey;
 
+use super::Watched;
 use crate::admission::AuditSubject;
 use crate::headers::Contract;
 use crate::pages::Pages;
@@ -16,7 +17,6 @@ use crate::seal::Keys;
 use crate::secret::Secret;
 use crate::telemetry::LogSettings;
 use crate::upstream::Upstream;
-use super::Watched;
 use crate::{login, provider, proxy, session};
 
 /// Everything that a gateway is made of; no string left to parse, no file left to read.

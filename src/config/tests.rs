@@ -21,7 +21,10 @@ fn i10_every_preset_is_complete_but_for_what_only_the_operator_knows() {
     for (preset, more) in [
         ("mobileid-ch", ""),
         ("idemia", "issuer = \"https://idp.example.gov/oxauth\"\n"),
-        ("azure-b2c", "discovery = \"https://t.b2clogin.com/t.onmicrosoft.com/p/v2.0/.well-known/openid-configuration\"\n"),
+        (
+            "azure-b2c",
+            "discovery = \"https://t.b2clogin.com/t.onmicrosoft.com/p/v2.0/.well-known/openid-configuration\"\n",
+        ),
     ] {
         let text = format!(
             "public_url = \"https://app.example.ch\"\n[[provider]]\nid = \"p\"\npreset = \"{preset}\"\nclient_id = \"c\"\n\
@@ -35,7 +38,9 @@ fn i10_every_preset_is_complete_but_for_what_only_the_operator_knows() {
 
 #[test]
 fn equal_mappings_and_requirements_are_kept_once() {
-    let route = |path: &str, more: &str| format!("[[route]]\npath = \"{path}\"\nupstream = \"http://127.0.0.1:3000\"\n{more}\n");
+    let route = |path: &str, more: &str| {
+        format!("[[route]]\npath = \"{path}\"\nupstream = \"http://127.0.0.1:3000\"\n{more}\n")
+    };
     let text = [
         TOP.to_owned(),
         route("/", ""),
@@ -57,15 +62,28 @@ fn a_problem_of_one_place_does_not_hide_those_of_others() {
     );
     let (problems, loaded) = read(&text);
     assert!(loaded.is_none());
-    for key in ["route[0].upstream", "route[0].require.acr", "route[0].require.allow_file", "headers.Host", "session.cookie.domain"] {
-        assert!(problems.iter().any(|problem| problem.starts_with(&format!("{key}: "))), "{key} in {problems:#?}");
+    for key in [
+        "route[0].upstream",
+        "route[0].require.acr",
+        "route[0].require.allow_file",
+        "headers.Host",
+        "session.cookie.domain",
+    ] {
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(&format!("{key}: "))),
+            "{key} in {problems:#?}"
+        );
     }
 }
 
 #[test]
 fn a_wildcard_lies_under_the_domain_of_the_cookie() {
     let with = |host: &str, domain: &str| {
-        let cookie = if domain.is_empty() { String::new() } else { format!("[session.cookie]\ndomain = \"{domain}\"\n") };
+        let cookie = if domain.is_empty() {
+            String::new()
+        } else {
+            format!("[session.cookie]\ndomain = \"{domain}\"\n")
+        };
         read(&format!("{TOP}[[route]]\nhost = \"{host}\"\nupstream = \"http://127.0.0.1:3000\"\n{cookie}")).0
     };
     assert_eq!(with("*.example.ch", "example.ch"), Vec::<String>::new());

@@ -71,7 +71,10 @@ impl AllowList {
 
     /// Whether nobody is listed.
     pub(crate) fn is_empty(&self) -> bool {
-        self.phones.is_empty() && self.emails.is_empty() && self.subjects.is_empty() && self.user_keys.is_empty()
+        self.phones.is_empty()
+            && self.emails.is_empty()
+            && self.subjects.is_empty()
+            && self.user_keys.is_empty()
     }
 
     /// Whether the person is listed.

@@ -20,7 +20,8 @@ pub(super) fn mapping(
     for (name, source) in written {
         let own = path(key, name);
         if RESERVED.contains(&name.as_str()) {
-            let message = format!("\"{name}\" always comes from the verified login; reserved: {}", listed(RESERVED));
+            let message =
+                format!("\"{name}\" always comes from the verified login; reserved: {}", listed(RESERVED));
             report.problem(own, message, "choose another name");
             good = false;
             continue;

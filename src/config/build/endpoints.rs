@@ -27,7 +27,11 @@ pub(super) fn endpoints(section: &file::Endpoints, report: &mut Report) -> Optio
         .map(|name| format!("{prefix}/{name}"));
     for (key, path) in [named[1], named[2]] {
         if taken.iter().any(|taken| taken == path) {
-            report.problem(key, format!("\"{path}\" is another path of the gateway's own"), "choose another one");
+            report.problem(
+                key,
+                format!("\"{path}\" is another path of the gateway's own"),
+                "choose another one",
+            );
             good = false;
         }
     }

@@ -64,7 +64,12 @@ impl HeaderSets {
     }
 }
 
-fn merge(general: &[Field], own: &BTreeMap<String, HeaderEntry>, key: &str, report: &mut Report) -> Vec<Field> {
+fn merge(
+    general: &[Field],
+    own: &BTreeMap<String, HeaderEntry>,
+    key: &str,
+    report: &mut Report,
+) -> Vec<Field> {
     let is_replaced = |field: &&Field| own.keys().any(|name| name.eq_ignore_ascii_case(&field.name));
     let mut fields: Vec<Field> = general.iter().filter(|field| !is_replaced(field)).cloned().collect();
     for field in read(key, own, report) {
@@ -108,7 +113,8 @@ fn is_good_name(name: &str, key: &str, report: &mut Report) -> bool {
         return false;
     }
     if NOT_FOR_IDENTITY.contains(&fold(name).as_str()) {
-        let message = format!("\"{name}\" is a header that carries the message itself, or that the gateway sets");
+        let message =
+            format!("\"{name}\" is a header that carries the message itself, or that the gateway sets");
         report.problem(key, message, "choose a name of its own, such as \"X-Auth-Name\"");
         return false;
     }
@@ -148,15 +154,19 @@ pub(super) fn strip(file: &File, sets: &HeaderSets, report: &mut Report) -> Stri
         let name = pattern.strip_suffix('*').unwrap_or(pattern);
         let is_whole = name.len() == pattern.len();
         if HeaderName::try_from(name).is_err() {
-            let message = format!("\"{pattern}\" names no header; accepted: a name, or the beginning of one and *");
+            let message =
+                format!("\"{pattern}\" names no header; accepted: a name, or the beginning of one and *");
             report.problem(key, message, "such as \"X-Remote-User\" or \"OIDC_*\"");
         } else if is_whole && NOT_FOR_IDENTITY.contains(&fold(name).as_str()) {
-            let message = format!("\"{pattern}\" is a header that carries the message itself, or that the gateway sets");
+            let message = format!(
+                "\"{pattern}\" is a header that carries the message itself, or that the gateway sets"
+            );
             report.problem(key, message, "remove it");
         }
     }
     let default = || DEFAULT_STRIP.to_vec();
-    let patterns = file.strip_headers.as_ref().map_or_else(default, |list| list.iter().map(String::as_str).collect());
+    let patterns =
+        file.strip_headers.as_ref().map_or_else(default, |list| list.iter().map(String::as_str).collect());
     // Authorization is left alone, but for the routes that set it: those remove it themselves.
     let ours = sets.routes.iter().flatten().map(|field| field.name.as_str());
     Strip::new(patterns, ours.filter(|name| !name.eq_ignore_ascii_case("authorization")))

@@ -11,8 +11,8 @@ use rustls::sign::CertifiedKey;
 use super::super::file::{self, File, ListenTls, Many};
 use super::super::problem::Report;
 use super::super::{Address, Admin, Listen};
-use super::place::listener;
 use super::Desk;
+use super::place::listener;
 use crate::proxy::{self, ClientAddress};
 
 /// Builds `[listen]` as far as it is about sockets.
@@ -71,7 +71,8 @@ fn admin(section: &file::Listen, desk: &mut Desk<'_>) -> Option<Option<Admin>> {
             return None;
         }
         if !tcp.ip().is_loopback() {
-            let message = format!("whoever reaches {tcp} and has the token can end sessions; prefer a socket");
+            let message =
+                format!("whoever reaches {tcp} and has the token can end sessions; prefer a socket");
             desk.report.warn("admin-public", "listen.admin", message);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::super::file::{self, Auto, File, OrFalse, RequestValue};
+use super::super::file::{self, File, OrFalse, RequestValue, When};
 use super::super::problem::{listed, path, suggestion};
 use super::{Desk, claims, place};
 use crate::policy::Ladder;
@@ -81,7 +81,12 @@ pub(super) fn providers(file: &File, keep: &BTreeSet<String>, desk: &mut Desk<'_
     known
 }
 
-fn settings(provider: &file::Provider, key: &str, keep: &BTreeSet<String>, desk: &mut Desk<'_>) -> Option<Settings> {
+fn settings(
+    provider: &file::Provider,
+    key: &str,
+    keep: &BTreeSet<String>,
+    desk: &mut Desk<'_>,
+) -> Option<Settings> {
     let at = |name: &str| format!("{key}.{name}");
     let source = source(provider, key, desk);
     let client_secret = client(provider, key, desk);
@@ -118,7 +123,7 @@ fn settings(provider: &file::Provider, key: &str, keep: &BTreeSet<String>, desk:
             file::ClientAuth::ClientSecretBasic => ClientAuth::Basic,
             file::ClientAuth::ClientSecretPost => ClientAuth::Post,
             // `unavailable` has said so.
-            file::ClientAuth::PrivateKeyJwt | file::ClientAuth::TlsClientAuth => return None,
+            file::ClientAuth::PrivateKeyJwt | file::ClientAuth::MutualTls => return None,
         },
         id_token_alg: algs?,
         scopes: provider.scopes.0.clone(),
@@ -130,9 +135,9 @@ fn settings(provider: &file::Provider, key: &str, keep: &BTreeSet<String>, desk:
         acr_values: provider.acr_values.as_ref().and_then(OrFalse::text).map(str::to_owned),
         acr_claim: Some(provider.acr_claim.clone()).filter(|name| !name.is_empty()),
         userinfo: match provider.userinfo {
-            Auto::Auto => UserInfoUse::Auto,
-            Auto::Always => UserInfoUse::Always,
-            Auto::Never => UserInfoUse::Never,
+            When::Auto => UserInfoUse::Auto,
+            When::Always => UserInfoUse::Always,
+            When::Never => UserInfoUse::Never,
         },
         required_claims: provider.required_claims.clone(),
         request: request?,
@@ -145,22 +150,34 @@ fn settings(provider: &file::Provider, key: &str, keep: &BTreeSet<String>, desk:
 }
 
 /// Where metadata come from, and what they must say (OIDC Discovery §4).
-fn source(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<(Option<String>, Discovery, Endpoints)> {
+fn source(
+    provider: &file::Provider,
+    key: &str,
+    desk: &mut Desk<'_>,
+) -> Option<(Option<String>, Discovery, Endpoints)> {
     let at = |name: &str| format!("{key}.{name}");
     let endpoints = endpoints(&provider.endpoints, key, desk);
-    let issuer_url = provider.issuer.as_ref().map(|text| place::provider_url(text, &at("issuer"), desk.report));
+    let issuer_url =
+        provider.issuer.as_ref().map(|text| place::provider_url(text, &at("issuer"), desk.report));
     if issuer_url.as_ref().is_some_and(|url| url.as_ref().is_some_and(|url| url.query().is_some())) {
-        desk.report.problem(at("issuer"), "has a query", "write `issuer` of the provider's discovery document");
+        desk.report.problem(
+            at("issuer"),
+            "has a query",
+            "write `issuer` of the provider's discovery document",
+        );
     }
     let discovery = match (&provider.discovery, &provider.issuer) {
-        (Some(OrFalse::Off(_)), _) => by_hand(provider, key, endpoints.as_ref(), desk).then_some(Discovery::None),
+        (Some(OrFalse::Off(_)), _) => {
+            by_hand(provider, key, endpoints.as_ref(), desk).then_some(Discovery::None)
+        }
         (Some(OrFalse::Text(text)), _) => match text.strip_prefix("file:") {
             Some(file) => document(file, &at("discovery"), desk),
             None => place::provider_url(text, &at("discovery"), desk.report).map(Discovery::Url),
         },
         // OIDC Discovery §4: the issuer, without a slash at its end, and the well-known path.
         (None, Some(issuer)) => {
-            let text = format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer));
+            let text =
+                format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer));
             Url::parse(&text).ok().map(Discovery::Url)
         }
         (None, None) => {
@@ -216,7 +233,11 @@ fn document(file: &str, key: &str, desk: &mut Desk<'_>) -> Option<Discovery> {
         Ok(value) if value.is_object() => Some(Discovery::Document(Box::new(value))),
         Ok(_) | Err(_) => {
             let message = format!("{file} is no discovery document");
-            desk.report.problem(key, message, "save what the provider serves at /.well-known/openid-configuration");
+            desk.report.problem(
+                key,
+                message,
+                "save what the provider serves at /.well-known/openid-configuration",
+            );
             None
         }
     }
@@ -225,7 +246,11 @@ fn document(file: &str, key: &str, desk: &mut Desk<'_>) -> Option<Discovery> {
 /// The secret; a provider without one takes us for a public client, which only PKCE protects.
 fn client(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<Option<Secret>> {
     if provider.client_id.is_empty() && !desk.report.has_problem(&format!("{key}.client_id")) {
-        desk.report.problem(format!("{key}.client_id"), "is empty", "write the id that the provider gave this gateway");
+        desk.report.problem(
+            format!("{key}.client_id"),
+            "is empty",
+            "write the id that the provider gave this gateway",
+        );
     }
     let at = format!("{key}.client_secret");
     let (inline, file) = (provider.client_secret.as_ref(), provider.client_secret_file.as_deref());
@@ -247,7 +272,9 @@ fn algs(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<Vec
         if alg.is_none() {
             let message = format!("\"{name}\" is not accepted; accepted: {}", listed(Alg::NAMES));
             let hint = match name.to_ascii_uppercase() {
-                upper if upper.starts_with("HS") => "who can verify HMAC can forge it: ask the provider for RS256".to_owned(),
+                upper if upper.starts_with("HS") => {
+                    "who can verify HMAC can forge it: ask the provider for RS256".to_owned()
+                }
                 upper if upper == "NONE" => "an unsigned token proves nothing".to_owned(),
                 _ => suggestion(name, Alg::NAMES),
             };
@@ -316,9 +343,17 @@ fn ladder(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Ladder {
         }
         for value in rung {
             if value.is_empty() || value.contains(' ') {
-                desk.report.problem(&own, format!("\"{value}\" cannot be a level"), "levels are words without blanks");
+                desk.report.problem(
+                    &own,
+                    format!("\"{value}\" cannot be a level"),
+                    "levels are words without blanks",
+                );
             } else if !seen.insert(value.as_str()) {
-                desk.report.problem(&own, format!("\"{value}\" stands on the ladder twice"), "keep one of them");
+                desk.report.problem(
+                    &own,
+                    format!("\"{value}\" stands on the ladder twice"),
+                    "keep one of them",
+                );
             }
         }
     }
@@ -333,9 +368,14 @@ fn ladder(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Ladder {
 }
 
 fn proxy(text: &str, key: &str, desk: &mut Desk<'_>) -> Option<Url> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    let url =
+        Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
     if url.is_none() {
-        desk.report.problem(key, "is no address of a proxy; accepted: http:// or https://", "such as \"http://egress:3128\"");
+        desk.report.problem(
+            key,
+            "is no address of a proxy; accepted: http:// or https://",
+            "such as \"http://egress:3128\"",
+        );
     }
     url
 }

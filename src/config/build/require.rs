@@ -55,7 +55,11 @@ fn levels(
             continue;
         }
         let Some(ask) = wanted.iter().find(|value| provider.ladder.knows(value)) else {
-            let message = format!("provider \"{}\" knows none of {}", provider.id, listed(wanted.iter().map(String::as_str)));
+            let message = format!(
+                "provider \"{}\" knows none of {}",
+                provider.id,
+                listed(wanted.iter().map(String::as_str))
+            );
             let known: Vec<&str> = provider.ladder.rungs.iter().flatten().map(String::as_str).collect();
             let hint = match wanted.first() {
                 _ if known.is_empty() => "write the provider's acr_ladder".to_owned(),
@@ -65,7 +69,8 @@ fn levels(
             desk.report.problem(key, message, hint);
             return None;
         };
-        let mut accepted: Vec<String> = wanted.iter().flat_map(|value| provider.ladder.accepted(value)).collect();
+        let mut accepted: Vec<String> =
+            wanted.iter().flat_map(|value| provider.ladder.accepted(value)).collect();
         accepted.sort_unstable();
         accepted.dedup();
         levels.insert(Arc::clone(&provider.id), Some(LevelRule { ask: ask.clone(), accepted }));
@@ -113,11 +118,16 @@ fn allow_list(file: &str, providers: &[&Known], key: &str, desk: &mut Desk<'_>) 
     match AllowList::parse(&text) {
         Ok(list) => {
             for provider in list.providers().filter(|id| !providers.iter().any(|known| *known.id == **id)) {
-                let message = format!("{file} names provider \"{provider}\", whose sessions do not count here");
+                let message =
+                    format!("{file} names provider \"{provider}\", whose sessions do not count here");
                 desk.report.warn("allow-list-of-another-provider", key, message);
             }
             if list.is_empty() {
-                desk.report.warn("allow-list-is-empty", key, format!("{file} lists nobody: nobody may enter"));
+                desk.report.warn(
+                    "allow-list-is-empty",
+                    key,
+                    format!("{file} lists nobody: nobody may enter"),
+                );
             }
             Some(list)
         }

@@ -45,11 +45,16 @@ pub(super) fn routes(
     desk: &mut Desk<'_>,
 ) -> Option<Routes> {
     if file.route.is_empty() {
-        desk.report.problem("route", "no [[route]]: nothing leads anywhere", "such as [[route]] with upstream = \"http://127.0.0.1:3000\"");
+        desk.report.problem(
+            "route",
+            "no [[route]]: nothing leads anywhere",
+            "such as [[route]] with upstream = \"http://127.0.0.1:3000\"",
+        );
     }
     let needs_login = |route: &file::Route| route.access != file::Access::Public;
     if file.provider.is_empty() && file.route.iter().any(needs_login) {
-        let hint = "such as [[provider]] with id, preset and client_id; or access = \"public\" on every route";
+        let hint =
+            "such as [[provider]] with id, preset and client_id; or access = \"public\" on every route";
         desk.report.problem("provider", "no [[provider]]: nobody could sign in", hint);
     }
     let mut pool = Pool::default();
@@ -153,7 +158,11 @@ impl Seen {
                 let (host, path, method) = place;
                 let method = method.map_or_else(String::new, |method| format!("{method} "));
                 let message = format!("a second route for {method}{host}{path}");
-                desk.report.problem(format!("{key}.path"), message, "tell them apart by host, path or methods");
+                desk.report.problem(
+                    format!("{key}.path"),
+                    message,
+                    "tell them apart by host, path or methods",
+                );
                 return;
             }
         }
@@ -250,11 +259,17 @@ impl<'d> Draft<'d, '_> {
             // The domain itself may be what is wrong, and then that is said.
             (HostPattern::Suffix(_), None) if self.site.cookies.is_some() => {
                 let hint = format!("write [session.cookie] with domain = \"{bare}\"");
-                self.problem("host", "a wildcard needs session.cookie.domain: its hosts share one session", hint);
+                self.problem(
+                    "host",
+                    "a wildcard needs session.cookie.domain: its hosts share one session",
+                    hint,
+                );
                 None
             }
             (_, Some(domain)) if !session::lies_under(bare, domain) => {
-                let message = format!("\"{text}\" does not lie under session.cookie.domain \"{domain}\": no session would reach it");
+                let message = format!(
+                    "\"{text}\" does not lie under session.cookie.domain \"{domain}\": no session would reach it"
+                );
                 self.problem("host", message, "run another gateway for it, or leave the domain empty");
                 None
             }
@@ -269,15 +284,27 @@ impl<'d> Draft<'d, '_> {
             return None;
         }
         if self.written.strip_prefix && !text.ends_with('/') {
-            self.problem("strip_prefix", format!("\"{text}\" is one exact path, which leaves nothing"), "end the path with /");
+            self.problem(
+                "strip_prefix",
+                format!("\"{text}\" is one exact path, which leaves nothing"),
+                "end the path with /",
+            );
         }
-        Some(if text.ends_with('/') { PathPattern::Prefix(text.clone()) } else { PathPattern::Exact(text.clone()) })
+        Some(if text.ends_with('/') {
+            PathPattern::Prefix(text.clone())
+        } else {
+            PathPattern::Exact(text.clone())
+        })
     }
 
     fn methods(&mut self) -> Option<Vec<Method>> {
         let written = self.written.methods.as_ref().map(Many::as_slice).unwrap_or_default();
         if self.written.methods.is_some() && written.is_empty() {
-            self.problem("methods", "takes no method at all", "remove it for all of them, or write [\"GET\", \"POST\"]");
+            self.problem(
+                "methods",
+                "takes no method at all",
+                "remove it for all of them, or write [\"GET\", \"POST\"]",
+            );
             return None;
         }
         let mut methods: Vec<Method> = Vec::new();
@@ -296,7 +323,8 @@ impl<'d> Draft<'d, '_> {
 
     fn upstream(&mut self, upstreams: &mut Upstreams) -> Option<Arc<Upstream>> {
         let Some(text) = &self.written.upstream else {
-            let message = "missing: a route that only answers at the auth endpoint is not available in this version";
+            let message =
+                "missing: a route that only answers at the auth endpoint is not available in this version";
             self.problem("upstream", message, "such as \"http://127.0.0.1:3000\"");
             return None;
         };
@@ -305,10 +333,9 @@ impl<'d> Draft<'d, '_> {
 
     fn requirement(&mut self, access: Access) -> Option<Requirement> {
         if access == Access::Public {
-            for (name, is_written) in [
-                ("require", self.written.require.is_some()),
-                ("providers", self.written.providers.is_some()),
-            ] {
+            for (name, is_written) in
+                [("require", self.written.require.is_some()), ("providers", self.written.providers.is_some())]
+            {
                 if is_written {
                     let hint = "remove it, or write access = \"required\"";
                     self.problem(name, "access = \"public\" never looks at a session", hint);
@@ -326,7 +353,11 @@ impl<'d> Draft<'d, '_> {
             None => all.iter().collect(),
             Some(ids) => {
                 if ids.as_slice().is_empty() {
-                    self.problem("providers", "takes no provider at all", "remove it for all of them, or write ids");
+                    self.problem(
+                        "providers",
+                        "takes no provider at all",
+                        "remove it for all of them, or write ids",
+                    );
                 }
                 let mut found = Vec::new();
                 for id in ids.as_slice() {
@@ -344,7 +375,10 @@ impl<'d> Draft<'d, '_> {
         };
         if found.len() > 1 {
             let ids: Vec<&str> = found.iter().map(|known| &*known.id).collect();
-            let message = format!("several providers ({}) on one route are not available in this version", ids.join(", "));
+            let message = format!(
+                "several providers ({}) on one route are not available in this version",
+                ids.join(", ")
+            );
             let hint = format!("write providers = [\"{}\"]", ids.first().copied().unwrap_or_default());
             self.problem("providers", message, hint);
             return None;
@@ -359,7 +393,11 @@ impl<'d> Draft<'d, '_> {
                 Some(quirk) => quirks = quirks.and(quirk),
                 None => {
                     let message = format!("\"{name}\" cannot be allowed; accepted: \"//\", \"%2f\", \"%5c\"");
-                    self.problem("allow_in_path", message, "dot segments and control characters are never let through");
+                    self.problem(
+                        "allow_in_path",
+                        message,
+                        "dot segments and control characters are never let through",
+                    );
                     return None;
                 }
             }
@@ -392,7 +430,9 @@ impl<'d> Draft<'d, '_> {
             let mut ids: Vec<&str> = requirement.providers.keys().map(|id| &**id).collect();
             ids.sort_unstable();
             for id in ids {
-                let message = format!("everyone whom provider \"{id}\" knows may enter; require.claims or require.allow_file says who");
+                let message = format!(
+                    "everyone whom provider \"{id}\" knows may enter; require.claims or require.allow_file says who"
+                );
                 self.desk.report.warn("open-to-everyone", key.clone(), message);
             }
         }

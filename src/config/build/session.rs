@@ -53,14 +53,22 @@ pub(super) fn login(section: &file::Login, header: Size, report: &mut Report) ->
 }
 
 /// Builds `session.cookie`; its prefix follows from `public_url`.
-pub(super) fn cookies(section: &file::Cookie, public: Option<&Url>, report: &mut Report) -> Option<CookieNames> {
+pub(super) fn cookies(
+    section: &file::Cookie,
+    public: Option<&Url>,
+    report: &mut Report,
+) -> Option<CookieNames> {
     // RFC 9110 §5.6.2; the prefixes are ours to put.
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     let name = section.name.as_str();
     let fault = match () {
         () if name.is_empty() || name.len() > 64 => Some("has no good length; accepted: 1 to 64 characters"),
-        () if !name.bytes().all(is_token) => Some("cannot be the name of a cookie; accepted: letters, digits, - _ ."),
-        () if name.starts_with("__") => Some("begins with __; the prefixes __Host- and __Secure- are put by the gateway"),
+        () if !name.bytes().all(is_token) => {
+            Some("cannot be the name of a cookie; accepted: letters, digits, - _ .")
+        }
+        () if name.starts_with("__") => {
+            Some("begins with __; the prefixes __Host- and __Secure- are put by the gateway")
+        }
         () => None,
     };
     if let Some(fault) = fault {
@@ -68,25 +76,30 @@ pub(super) fn cookies(section: &file::Cookie, public: Option<&Url>, report: &mut
     }
     let domain = (!section.domain.is_empty()).then(|| domain(&section.domain, public, report));
     let is_good = fault.is_none() && domain.as_ref().is_none_or(Option::is_some);
-    is_good.then(|| CookieNames::new(name, public.is_some_and(|url| url.scheme() == "https"), domain.flatten()))
+    is_good
+        .then(|| CookieNames::new(name, public.is_some_and(|url| url.scheme() == "https"), domain.flatten()))
 }
 
 /// RFC 6265 §5.1.3: the host that sets the cookie must lie in the domain.
 fn domain(text: &str, public: Option<&Url>, report: &mut Report) -> Option<String> {
     const KEY: &str = "session.cookie.domain";
     let Ok(Host::Domain(domain)) = Host::parse(text) else {
-        let message = format!("\"{text}\" is no domain; accepted: a name, without scheme, port and leading dot");
+        let message =
+            format!("\"{text}\" is no domain; accepted: a name, without scheme, port and leading dot");
         report.problem(KEY, message, "such as \"example.ch\"");
         return None;
     };
     if text.starts_with('.') || !(domain.contains('.') || domain == "localhost") {
-        let message = format!("\"{text}\" is no domain that browsers take; accepted: a name with a dot, without a leading one");
+        let message = format!(
+            "\"{text}\" is no domain that browsers take; accepted: a name with a dot, without a leading one"
+        );
         report.problem(KEY, message, "such as \"example.ch\"");
         return None;
     }
     let host = public.and_then(Url::host_str);
     if host.is_some_and(|host| !lies_under(host, &domain)) {
-        let message = format!("public_url's host does not lie under \"{domain}\": browsers would refuse the cookie");
+        let message =
+            format!("public_url's host does not lie under \"{domain}\": browsers would refuse the cookie");
         report.problem(KEY, message, "write a domain that ends public_url's host, or leave it empty");
         return None;
     }
@@ -112,15 +125,28 @@ pub(super) fn keys(section: &file::Session, desk: &mut Desk<'_>) -> Option<Optio
 }
 
 /// Builds `logout.clear_cookies`.
-pub(super) fn clear_cookies(section: &file::Logout, ours: Option<&CookieNames>, report: &mut Report) -> Vec<String> {
+pub(super) fn clear_cookies(
+    section: &file::Logout,
+    ours: Option<&CookieNames>,
+    report: &mut Report,
+) -> Vec<String> {
     let mut good = Vec::new();
     for (index, name) in section.clear_cookies.iter().enumerate() {
         let key = format!("logout.clear_cookies[{index}]");
-        let is_token = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&b));
+        let is_token = !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&b));
         if !is_token {
-            report.problem(key, format!("\"{name}\" cannot be the name of a cookie"), "such as \"JSESSIONID\"");
+            report.problem(
+                key,
+                format!("\"{name}\" cannot be the name of a cookie"),
+                "such as \"JSESSIONID\"",
+            );
         } else if ours.is_some_and(|ours| ours.is_ours(name.as_bytes())) {
-            report.problem(key, format!("\"{name}\" is a cookie of the gateway's own, which a logout deletes anyway"), "remove it");
+            report.problem(
+                key,
+                format!("\"{name}\" is a cookie of the gateway's own, which a logout deletes anyway"),
+                "remove it",
+            );
         } else {
             good.push(name.clone());
         }

@@ -13,7 +13,8 @@ use crate::telemetry::{Format, LogSettings};
 
 /// Builds `[pages]`.
 pub(super) fn pages(section: &file::Pages, desk: &mut Desk<'_>) -> Option<Pages> {
-    let logo = read(section.logo_file.as_deref(), |file| desk.material.bytes(file, "pages.logo_file", desk.report));
+    let logo =
+        read(section.logo_file.as_deref(), |file| desk.material.bytes(file, "pages.logo_file", desk.report));
     let texts = read(section.texts_file.as_deref(), |file| texts(file, desk));
     let templates = read(section.template_dir.as_deref(), |folder| templates(folder, desk));
     let settings = Settings {
@@ -28,7 +29,11 @@ pub(super) fn pages(section: &file::Pages, desk: &mut Desk<'_>) -> Option<Pages>
         Err(problems) => {
             for problem in problems {
                 // Several wrong texts are several problems of one key.
-                desk.report.another(problem.key(), problem.to_string(), "midgate's own files are in its source, src/pages");
+                desk.report.another(
+                    problem.key(),
+                    problem.to_string(),
+                    "midgate's own files are in its source, src/pages",
+                );
             }
             None
         }
@@ -57,7 +62,8 @@ fn templates(folder: &str, desk: &mut Desk<'_>) -> Option<BTreeMap<String, Strin
     let entries = match fs::read_dir(&path) {
         Ok(entries) => entries,
         Err(error) => {
-            let message = format!("cannot read {}: {}", path.display(), super::super::material::cause(&error));
+            let message =
+                format!("cannot read {}: {}", path.display(), super::super::material::cause(&error));
             desk.report.problem(KEY, message, "name a folder with templates such as layout.html");
             return None;
         }
