@@ -4,6 +4,7 @@
 //! *Source:* ARCHITECTURE "One request"; PRODUCT §4.
 
 mod answers;
+mod audit;
 mod endpoints;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::seal::Mac;
 use crate::session::{Session, SessionId, Sessions, Shape, Warm};
 
 pub(crate) use self::answers::Caller;
+pub(crate) use self::audit::AuditSubject;
 pub(crate) use self::endpoints::answer as answer_own;
 
 /// One generation of the configuration, complete: what every request is held against.
@@ -40,15 +42,6 @@ pub(crate) struct Site {
     pub(crate) audit_subject: AuditSubject,
 }
 
-/// How audit events name a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AuditSubject {
-    /// By user key, which is a hash.
-    Hash,
-    Plain,
-    Off,
-}
-
 /// What becomes of a request.
 pub(crate) enum Admitted {
     /// It goes to the route's upstream.
@@ -56,7 +49,7 @@ pub(crate) enum Admitted {
     /// It is for one of our own paths, and may have a body to read first.
     Own(Own),
     /// It is answered at once.
-    Reply(Box<Reply>, Refused),
+    Reply(Box<Reply>, Option<Arc<Route>>),
 }
 
 /// A request on its way to an upstream.
@@ -65,13 +58,6 @@ pub(crate) struct Passage {
     pub(crate) permit: Permit,
     /// The session whose identity goes along, with what it has ready.
     pub(crate) session: Option<(Arc<Session>, Arc<Warm>)>,
-}
-
-/// What the log says of a request that did not pass.
-#[derive(Debug, Default)]
-pub(crate) struct Refused {
-    pub(crate) route: Option<Arc<Route>>,
-    pub(crate) reason: &'static str,
 }
 
 /// A request's head, as it stood on the wire.
@@ -130,7 +116,7 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
         }
         Decision::Login(ask) => {
             let reply = answers::login_needed(&caller, &view, &ask).await;
-            reply_with(reply, ask.reason.word(), Some(route))
+            Admitted::Reply(Box::new(reply), Some(Arc::clone(route)))
         }
     }
 }
@@ -165,9 +151,5 @@ fn malformed_page(malformed: Malformed) -> Page<'static> {
 }
 
 fn refused(caller: &Caller<'_>, page: &Page<'_>, route: Option<&Arc<Route>>) -> Admitted {
-    reply_with(caller.refuse(page), page.reason(), route)
-}
-
-fn reply_with(reply: Reply, reason: &'static str, route: Option<&Arc<Route>>) -> Admitted {
-    Admitted::Reply(Box::new(reply), Refused { route: route.cloned(), reason })
+    Admitted::Reply(Box::new(caller.refuse(page)), route.cloned())
 }

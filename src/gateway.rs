@@ -89,7 +89,8 @@ pub(crate) fn run(mut loaded: Loaded, loader: Box<dyn Loader>) -> anyhow::Result
     let edge = Edge::new(
         http_proxy(&conf, Gateway { current: Arc::clone(&current) }),
         listen.connections,
-        listen.idle + listen.header_timeout,
+        listen.header_timeout,
+        listen.idle,
     );
     let mut service = Service::new("edge".to_owned(), edge);
     sockets::open(&mut service, &listen.address, certificate.as_ref(), 0o660)?;

@@ -12,6 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use url::Url;
 
@@ -55,9 +56,12 @@ pub(crate) struct Login {
 /// States that were used.
 pub(crate) type Consumed = Cache<Key, ()>;
 
-/// A set of consumed states that forgets them when their logins are too old anyway.
+/// A set of consumed states that forgets them when their logins are too old anyway; a reload may lengthen that.
 pub(crate) fn consumed(timeout: Duration) -> Consumed {
-    Cache::builder().max_capacity(1_000_000).time_to_live(timeout).build()
+    let longest = timeout.max(Duration::from_secs(24 * 3600));
+    // An admission policy would turn new states away when full.
+    let policy = EvictionPolicy::lru();
+    Cache::builder().max_capacity(1_000_000).eviction_policy(policy).time_to_live(longest).build()
 }
 
 /// Where a login starts from.

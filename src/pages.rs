@@ -150,6 +150,9 @@ impl Pages {
             .with(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"))
             .with(header::CONTENT_LANGUAGE, HeaderValue::from_static(visit.language.tag()))
             .with(header::VARY, HeaderValue::from_static("Accept-Language"));
+        if page.error().is_some() {
+            reply = reply.because(page.reason());
+        }
         match page.header() {
             Some((name, value)) => reply.with(name, value),
             None => reply,
@@ -188,8 +191,9 @@ impl Pages {
 }
 
 /// What programs read in place of a page.
-pub(crate) fn error_json(status: StatusCode, error: &str, reason: &str, request_id: &str) -> Reply {
+pub(crate) fn error_json(status: StatusCode, error: &str, reason: &'static str, request_id: &str) -> Reply {
     Reply::json(status, &serde_json::json!({ "error": error, "reason": reason, "request_id": request_id }))
+        .because(reason)
 }
 
 /// Compiles the embedded templates with the operator's in their places.

@@ -174,19 +174,17 @@ impl Requirement {
         let Some(level) = self.providers.get(&identity.provider) else {
             return Standing::NeedsLogin(Reason::OtherProvider);
         };
-        // What no login can change comes first: nobody is sent to the phone only to be refused afterwards.
-        if !self.claims.iter().all(|rule| rule.holds(identity)) {
+        let is_reached = level.as_ref().is_none_or(|level| level.is_met_by(identity.acr.as_deref()));
+        // What no login can change comes first: nobody is sent to the phone only to be refused afterwards. What a
+        // stronger login may bring along is judged once the level is reached.
+        let may_come = |rule: &ClaimRule| !is_reached && rule.may_change_with_level(identity);
+        if !self.claims.iter().all(|rule| rule.holds(identity) || may_come(rule)) {
             return Standing::Refused(Reason::ClaimNotMet);
         }
         if self.allow.as_ref().is_some_and(|list| !list.lists(identity)) {
             return Standing::Refused(Reason::NotListed);
         }
-        match level {
-            Some(level) if !level.is_met_by(identity.acr.as_deref()) => {
-                Standing::NeedsLogin(Reason::AcrNotMet)
-            }
-            _ => Standing::Meets,
-        }
+        if is_reached { Standing::Meets } else { Standing::NeedsLogin(Reason::AcrNotMet) }
     }
 
     /// Whether the person was authenticated within `max_age` of `now` (Unix seconds).

@@ -91,7 +91,7 @@ impl Session {
         self.ended.get_or_init(CancellationToken::new).clone()
     }
 
-    /// The provider and the person's key at it.
+    /// A short name for logs and people.
     pub(crate) fn reference(&self) -> String {
         reference(&self.key)
     }

@@ -100,7 +100,7 @@ pub(super) fn not_signed_in(caller: &Caller<'_>, view: &View<'_>) -> Reply {
     match caller.kind() {
         Kind::Navigation | Kind::PostedForm => {
             let login = caller.login_path(None, &view.target());
-            caller.page(&Page::SignedOutForm { login: &login })
+            caller.page(&Page::NotSignedIn { login: &login })
         }
         Kind::Program => login_required(caller, view, &ask),
     }
@@ -115,7 +115,9 @@ fn login_required(caller: &Caller<'_>, view: &View<'_>, ask: &Ask) -> Reply {
         body["acr_values"] = json!(ask.acr.join(" "));
         body["max_age"] = json!(ask.max_age.map(|age| age.as_secs()));
     }
-    Reply::json(StatusCode::UNAUTHORIZED, &body).with(header::WWW_AUTHENTICATE, challenge(ask))
+    Reply::json(StatusCode::UNAUTHORIZED, &body)
+        .with(header::WWW_AUTHENTICATE, challenge(ask))
+        .because(ask.reason.word())
 }
 
 /// Begins a login and sends the browser to the provider, or says why it cannot be begun.
@@ -141,7 +143,7 @@ pub(super) async fn begin(caller: &Caller<'_>, host: &str, ask: &Ask, target: &s
                 policy.reason = ask.reason.word(), "login begun"
             );
             let reply = Reply::redirect(StatusCode::FOUND, begun.location.as_str());
-            with_cookies(reply, begun.set_cookies)
+            with_cookies(reply, begun.set_cookies).because(ask.reason.word())
         }
         Err(error) => failed(caller, &error, Some((&door.provider, target))),
     }

@@ -11,15 +11,13 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use super::answers::{self, Caller, begin, failed, text, with_cookies, wrong_method};
-use super::{Arrival, AuditSubject, Site};
-use crate::identity::Identity;
+use super::{Arrival, Site};
 use crate::login::{AGAIN, Answer, Failed, Finished, Jar, Return};
 use crate::pages::{Page, WhoAmI};
 use crate::policy::{Ask, Reason};
 use crate::reply::Reply;
 use crate::request::{self, Kind, Path, View};
 use crate::route::{Found, Own};
-use crate::session::Session;
 use crate::telemetry::{AUDIT, count_login};
 
 /// Fields of a callback that are posted again, at most.
@@ -71,12 +69,14 @@ async fn login(caller: &Caller<'_>, view: &View<'_>) -> Reply {
             None => return bad("unknown-provider"),
         }
     }
-    if let Some(acr) = find("acr") {
-        let door = ask.provider.as_ref().and_then(|id| caller.site.login.doors.get(id));
-        match door.filter(|door| door.ladder.knows(acr)) {
-            Some(_) => ask.acr = vec![acr.to_owned()],
-            None => return bad("unknown-acr"),
-        }
+    let door = ask.provider.as_ref().and_then(|id| caller.site.login.doors.get(id));
+    let knows = |acr: &str| door.is_some_and(|door| door.ladder.knows(acr));
+    // The page may demand levels of another provider, which this one would not understand.
+    ask.acr.retain(|acr| knows(acr));
+    match find("acr") {
+        Some(acr) if knows(acr) => ask.acr = vec![acr.to_owned()],
+        Some(_) => return bad("unknown-acr"),
+        None => {}
     }
     begin(caller, &view.host, &ask, &target).await
 }
@@ -151,12 +151,15 @@ async fn callback(caller: &Caller<'_>, view: &View<'_>, encoded: &[u8]) -> Reply
         Ok(Finished::SignedIn { fresh, target }) => {
             // A login always makes a new id, and the old session ends with it.
             let (id, session) = site.sessions.create(*fresh, caller.now).await;
+            let mut cookies = vec![site.session_cookie(&id.text(), None), site.login.forget(&answer.state)];
             if let Some(old) = old {
                 site.sessions.end(&old.key).await;
+                if old.identity.user_key != session.identity.user_key {
+                    cookies.extend(site.cleared_cookies());
+                }
             }
-            audit(caller, "login", "ok", &session);
+            site.audit("login", "ok", &session, caller.request_id);
             count_login(&session.identity.provider, "ok");
-            let cookies = vec![site.session_cookie(&id.text(), None), site.login.forget(&answer.state)];
             with_cookies(Reply::redirect(StatusCode::SEE_OTHER, &target), cookies)
         }
         Err(failure) => login_failed(caller, &answer, &failure),
@@ -213,10 +216,10 @@ async fn logout(caller: &Caller<'_>, view: &View<'_>, body: &[u8]) -> Reply {
     };
     if let Some(session) = session {
         site.sessions.end(&session.key).await;
-        audit(caller, "logout", "ok", &session);
+        site.audit("logout", "ok", &session, caller.request_id);
     }
     let mut cookies = vec![site.deleted_session_cookie()];
-    cookies.extend(site.clear_cookies.iter().map(|name| format!("{name}=; Path=/; Max-Age=0")));
+    cookies.extend(site.cleared_cookies());
     with_cookies(Reply::redirect(StatusCode::SEE_OTHER, &target), cookies)
 }
 
@@ -254,6 +257,11 @@ async fn who_am_i(caller: &Caller<'_>, view: &View<'_>) -> Reply {
 }
 
 impl Site {
+    /// Deletes what applications remember of a person who is not here any more.
+    fn cleared_cookies(&self) -> impl Iterator<Item = String> {
+        self.clear_cookies.iter().map(|name| format!("{name}=; Path=/; Max-Age=0"))
+    }
+
     /// Deletes the session cookie, with the attributes that it was set with.
     pub(crate) fn deleted_session_cookie(&self) -> String {
         self.session_cookie("", Some(0))
@@ -304,20 +312,4 @@ fn parameters(encoded: &[u8]) -> Option<HashMap<String, String>> {
         }
     }
     Some(found)
-}
-
-fn audit(caller: &Caller<'_>, event: &'static str, result: &'static str, session: &Session) {
-    let subject = subject(caller.site.audit_subject, &session.identity);
-    tracing::info!(
-        target: AUDIT, { audit.event = event, audit.result = result, audit.subject = subject,
-        provider.name = &*session.identity.provider, session.ref = session.reference(),
-        session.acr = session.identity.acr.as_deref(), request.id = caller.request_id }, "audit");
-}
-
-fn subject(how: AuditSubject, identity: &Identity) -> &str {
-    match how {
-        AuditSubject::Hash => &identity.user_key,
-        AuditSubject::Plain => &identity.subject,
-        AuditSubject::Off => "",
-    }
 }

@@ -171,7 +171,8 @@ impl Material {
                     }
                 },
                 Purpose::Look => {
-                    if !path.parent().is_some_and(Path::is_dir) {
+                    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+                    if !folder.unwrap_or(Path::new(".")).is_dir() {
                         let message = format!("the folder of {} does not exist", path.display());
                         report.problem(key, message, "make the folder; the file is written at start");
                     }

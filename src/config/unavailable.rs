@@ -21,7 +21,7 @@ const TABLE: &[(&str, Asks, &str)] = &[
     ("assertion", AtAll, "applications read the identity from the headers"),
     ("bearer", AtAll, "machines need a public route that checks their tokens itself"),
     ("telemetry", AtAll, "metrics are at /metrics of the health listener"),
-    ("listen.h2c", AtAll, "speak HTTP/1.1, or HTTP/2 over TLS"),
+    ("listen.h2c", AtAll, "speak HTTP/1.1"),
     ("listen.proxy_protocol", AtAll, "let the proxy in front send X-Forwarded-For"),
     ("listen.tls.client_ca_file", AtAll, "remove it"),
     ("listen.tls.redirect_http", AtAll, "let the load balancer redirect to https"),

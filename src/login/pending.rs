@@ -54,6 +54,9 @@ impl PendingLogin {
     }
 }
 
+/// Browsers take 4096 bytes of name, value and attributes (RFC 6265 §6.1).
+const LARGEST_VALUE: usize = 3800;
+
 /// The login cookies of one request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Jar<'r> {
@@ -101,8 +104,14 @@ impl Jar<'_> {
         let surplus = (known.len() + 1).saturating_sub(login.settings.pending.max(1));
         deletions.extend(known.into_iter().take(surplus).map(|(_, name)| name));
         let name = format!("{}{}", login.cookies.login_prefix, login_id(&pending.state));
-        let value =
-            serde_json::to_vec(pending).map(|json| login.sealer.seal(&name, &json)).unwrap_or_default();
+        let seal = |pending: &PendingLogin| {
+            serde_json::to_vec(pending).map(|json| login.sealer.seal(&name, &json)).unwrap_or_default()
+        };
+        let mut value = seal(pending);
+        if value.len() > LARGEST_VALUE {
+            // A target full of quotes doubles in JSON, and browsers drop what is larger than they take.
+            value = seal(&PendingLogin { target: "/".to_owned(), ..pending.clone() });
+        }
         let mut cookies: Vec<String> = deletions.iter().map(|name| login.delete_cookie(name)).collect();
         cookies.push(login.cookie(&name, &value, login.settings.timeout));
         cookies

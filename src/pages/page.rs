@@ -68,6 +68,10 @@ pub(crate) enum Page<'a> {
     SignedOutForm {
         login: &'a str,
     },
+    /// "Who am I" of nobody.
+    NotSignedIn {
+        login: &'a str,
+    },
     /// The session is good, the requirement is not met; `logout` lets the person change.
     Forbidden {
         reason: &'static str,
@@ -125,7 +129,7 @@ impl Page<'_> {
             Self::ProviderUnavailable { .. } => StatusCode::BAD_GATEWAY,
             Self::LoginStale { .. } => StatusCode::BAD_REQUEST,
             Self::TooWeak { .. } | Self::MissingClaim { .. } => StatusCode::FORBIDDEN,
-            Self::SignedOutForm { .. } => StatusCode::UNAUTHORIZED,
+            Self::SignedOutForm { .. } | Self::NotSignedIn { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -149,7 +153,7 @@ impl Page<'_> {
     /// The header that this answer owes, if it owes one.
     pub(super) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         // RFC 9110 §15.5.2: a 401 names a way in; §15.5.6: a 405 names the methods.
-        if let Self::SignedOutForm { .. } = self {
+        if let Self::SignedOutForm { .. } | Self::NotSignedIn { .. } = self {
             return Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"midgate\"")));
         }
         if let Self::MethodNotAllowed { allow } = self {
@@ -166,7 +170,7 @@ impl Page<'_> {
             Self::ProviderBadAnswer { .. } => Some("provider_failed"),
             Self::ProviderNoAnswer { .. } => Some("provider_failed"),
             Self::ProviderUnavailable { .. } => Some("provider_failed"),
-            Self::SignedOutForm { .. } => Some("login_required"),
+            Self::SignedOutForm { .. } | Self::NotSignedIn { .. } => Some("login_required"),
             Self::Forbidden { .. } => Some("forbidden"),
             Self::NotFound => Some("not_found"),
             Self::MethodNotAllowed { .. } => Some("method_not_allowed"),
@@ -205,6 +209,7 @@ impl Page<'_> {
             Self::TooWeak { .. } => "too-weak",
             Self::MissingClaim { .. } => "missing-claim",
             Self::SignedOutForm { .. } => "signed-out-form",
+            Self::NotSignedIn { .. } => "not-signed-in",
             Self::Forbidden { .. } => "forbidden",
             Self::NotFound => "not-found",
             Self::MethodNotAllowed { .. } => "method-not-allowed",

@@ -75,6 +75,7 @@ fn all<'a>(identity: &'a Identity) -> Vec<(String, Page<'a>)> {
         Page::TooWeak { wanted: "mid_al4_any", again },
         Page::MissingClaim { claim: "documentId", again },
         Page::SignedOutForm { login: again },
+        Page::NotSignedIn { login: again },
         Page::Forbidden { reason: "claim-differs", logout: Some("/.midgate/logout") },
         Page::NotFound,
         Page::MethodNotAllowed { allow: "GET, HEAD" },
@@ -148,7 +149,7 @@ fn statuses_are_those_of_the_contract() {
     let with = |status: u16| table.iter().filter(|row| row.0 == status).map(|row| row.1).collect::<Vec<_>>();
     assert_eq!(with(200), ["confirm-logout", "signed-out", "signed-out-here", "session", "repost"]);
     assert_eq!(with(400), ["login-stale", "login-stale", "bad-request"]);
-    assert_eq!(with(401), ["signed-out-form"]);
+    assert_eq!(with(401), ["signed-out-form", "not-signed-in"]);
     assert_eq!(
         with(403),
         [

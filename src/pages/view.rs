@@ -71,7 +71,8 @@ pub(super) fn compose(page: &Page<'_>, visit: &Visit<'_>, words: &Section) -> Vi
         Page::ProviderBadAnswer { .. } | Page::ProviderNoAnswer { .. } => message(page, visit, words),
         Page::ProviderUnavailable { .. } => message(page, visit, words),
         Page::TooWeak { .. } | Page::MissingClaim { .. } => message(page, visit, words),
-        Page::SignedOutForm { .. } | Page::Forbidden { .. } | Page::NotFound => message(page, visit, words),
+        Page::SignedOutForm { .. } | Page::NotSignedIn { .. } => message(page, visit, words),
+        Page::Forbidden { .. } | Page::NotFound => message(page, visit, words),
         Page::MethodNotAllowed { .. } | Page::UnknownHost => message(page, visit, words),
         Page::BadRequest { .. } | Page::TooLarge | Page::HeadersTooLarge => message(page, visit, words),
         Page::UpstreamDown { .. } | Page::StoreDown | Page::Broken => message(page, visit, words),
@@ -110,7 +111,8 @@ pub(super) fn symbol(page: &Page<'_>) -> &'static str {
         Page::ProviderNoAnswer { .. } | Page::ProviderUnavailable { .. } => Symbol::Wait,
         Page::LoginStale { .. } => Symbol::Wait,
         Page::UpstreamDown { .. } | Page::StoreDown => Symbol::Wait,
-        Page::TooWeak { .. } | Page::Forbidden { .. } | Page::SignedOutForm { .. } => Symbol::Lock,
+        Page::TooWeak { .. } | Page::Forbidden { .. } => Symbol::Lock,
+        Page::SignedOutForm { .. } | Page::NotSignedIn { .. } => Symbol::Lock,
         Page::SignedOut { .. } => Symbol::Done,
         Page::WhoAmI(_) | Page::ConfirmLogout { .. } | Page::Repost { .. } => Symbol::Person,
         Page::ProviderBadAnswer { .. } | Page::MissingClaim { .. } => Symbol::Stop,
@@ -151,7 +153,9 @@ fn actions<'a>(page: &Page<'a>, visit: &Visit<'a>) -> Vec<Action<'a>> {
         Page::LoginStale { again: None } => vec![home],
         Page::TooWeak { again: href, .. } => vec![again(href), home],
         Page::MissingClaim { again: href, .. } => vec![again(href)],
-        Page::SignedOutForm { login } => vec![Action { label: "sign_in", href: login }],
+        Page::SignedOutForm { login } | Page::NotSignedIn { login } => {
+            vec![Action { label: "sign_in", href: login }]
+        }
         Page::Forbidden { logout, .. } => {
             let logout = logout.map(|href| Action { label: "sign_out", href });
             [Some(home), logout].into_iter().flatten().collect()

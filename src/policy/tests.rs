@@ -125,8 +125,20 @@ fn a_person_who_may_never_enter_is_not_sent_to_the_phone() {
         claims: vec![ClaimRule::AnyOf { name: "g".into(), values: vec!["x".into()] }],
         ..loa3()
     };
-    let who = person(Some("loa-2"), json!({}));
+    let who = person(Some("loa-2"), json!({"g": "y"}));
     assert_eq!(decision(Access::Required, &rule, Some(&who)), "forbid claim-not-met");
+}
+
+#[test]
+fn what_only_a_stronger_login_tells_is_asked_for_before_it_is_judged() {
+    for name in ["g", "amr"] {
+        let rule = ClaimRule::AnyOf { name: name.into(), values: vec!["x".into()] };
+        let rule = Requirement { claims: vec![rule], ..loa3() };
+        let low = person(Some("loa-2"), json!({}));
+        assert_eq!(decision(Access::Required, &rule, Some(&low)), "login acr-not-met", "{name}");
+        let high = person(Some("loa-3"), json!({}));
+        assert_eq!(decision(Access::Required, &rule, Some(&high)), "forbid claim-not-met", "{name}");
+    }
 }
 
 #[test]

@@ -115,9 +115,7 @@ fn set_host(request: &mut RequestHeader, passage: &Passage, ctx: &Ctx) -> Result
         HostHeader::Keep => Ok(()),
         HostHeader::Name(name) => request.insert_header(header::HOST, name.as_str()),
         HostHeader::Upstream => match upstream.server(ctx.turn) {
-            Some((_, server)) => {
-                request.insert_header(header::HOST, server.place.authority(server.tls.is_some()))
-            }
+            Some(server) => request.insert_header(header::HOST, server.place.authority(server.tls.is_some())),
             None => Ok(()),
         },
     }
