@@ -40,12 +40,22 @@ pub(crate) struct Settings {
     /// Parameters that are never sent.
     pub(crate) forbid: Vec<String>,
     pub(crate) claims: Mapping,
+    /// Which tokens a session keeps.
+    pub(crate) keep: Keep,
     /// Further roots, PEM.
     pub(crate) ca_pem: Option<Vec<u8>>,
     /// For our calls to the provider.
     pub(crate) proxy: Option<Url>,
     /// One deadline for token, keys and UserInfo together.
     pub(crate) timeout: Duration,
+}
+
+/// Which tokens are kept after a login: none that nobody will need.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Keep {
+    pub(crate) id_token: bool,
+    pub(crate) access_token: bool,
+    pub(crate) refresh_token: bool,
 }
 
 /// Where the metadata come from.

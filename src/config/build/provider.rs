@@ -10,7 +10,7 @@ use super::super::file::{self, File, OrFalse, RequestValue, When};
 use super::super::problem::{listed, path, suggestion};
 use super::{Desk, claims, place};
 use crate::policy::Ladder;
-use crate::provider::{Alg, ClientAuth, Discovery, Endpoints, ResponseMode, Settings, UserInfoUse};
+use crate::provider::{Alg, ClientAuth, Discovery, Endpoints, Keep, ResponseMode, Settings, UserInfoUse};
 use crate::secret::Secret;
 
 /// One deadline for token, keys and UserInfo together; Mobile ID's codes live as long.
@@ -143,6 +143,7 @@ fn settings(
         request: request?,
         forbid: provider.forbid.clone(),
         claims: claims?,
+        keep: Keep::default(),
         ca_pem: ca_pem?,
         proxy: proxy?,
         timeout: DEADLINE,
