@@ -1,0 +1,89 @@
+// The distribution's nginx as an unprivileged child process with a folder of its own.
+
+import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { send } from './http.mjs';
+import { Child, atEnd, folder, freePort } from './process.mjs';
+
+// nobody, where the stories are run by root: nginx would change its user otherwise.
+const NOBODY = process.getuid() === 0 ? { uid: 65534, gid: 65534 } : {};
+
+export class Nginx {
+  // Starts nginx; `locations` is the inside of its only server.
+  static async start(locations) {
+    const nginx = new Nginx();
+    nginx.folder = folder();
+    nginx.port = await freePort();
+    mkdirSync(nginx.file('tree'));
+    writeFileSync(nginx.file('nginx.conf'), nginx.config(locations));
+    for (const made of [nginx.folder, nginx.file('tree')]) if (NOBODY.uid) chownSync(made, NOBODY.uid, NOBODY.gid);
+    atEnd(() => nginx.stop());
+    await nginx.run();
+    return nginx;
+  }
+
+  // A file of its folder.
+  file(name) {
+    return path.join(this.folder, name);
+  }
+
+  // Puts a file where `root tree;` finds it.
+  publish(name, content) {
+    writeFileSync(path.join(this.file('tree'), name), content);
+  }
+
+  config(locations) {
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+    return `
+daemon off;
+worker_processes 1;
+pid nginx.pid;
+error_log stderr warn;
+events { worker_connections 256; }
+http {
+  ${temporary.map((name) => `${name}_temp_path ${name};`).join(' ')}
+  log_format told escape=json '{"connection":$connection,"request":"$request","status":$status}';
+  access_log access.log told;
+  underscores_in_headers on;
+  client_max_body_size 0;
+  server {
+    listen 127.0.0.1:${this.port};
+    ${locations}
+  }
+}
+`;
+  }
+
+  async run() {
+    const given = ['-p', `${this.folder}/`, '-c', 'nginx.conf', '-e', 'stderr'];
+    this.child = new Child('nginx', { cwd: this.folder, ...NOBODY }, binary(), given);
+    await this.child.ready('nginx answers', async () => {
+      const answer = await send({ port: this.port, target: '/started' }).catch(() => undefined);
+      return answer !== undefined;
+    });
+  }
+
+  // Ends master and workers at once.
+  async stop() {
+    await this.child.kill('SIGTERM');
+  }
+
+  // Has the configuration read again: new workers take over, the old ones end.
+  reload() {
+    this.child.signal('SIGHUP');
+  }
+
+  // What was asked of it through the gateway, the oldest first.
+  requests() {
+    const lines = readFileSync(this.file('access.log'), 'utf8').trim().split('\n');
+    return lines.map((line) => JSON.parse(line)).filter(({ request }) => !request.startsWith('GET /started'));
+  }
+}
+
+function binary() {
+  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/local/sbin'];
+  const found = folders.map((folder) => path.join(folder, 'nginx')).find((file) => existsSync(file));
+  if (!found) throw new Error('nginx is not installed: tests/setup.sh nginx');
+  return found;
+}

@@ -1,0 +1,106 @@
+// Processes, folders and ports of the stories, and their end.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+const running = new Set();
+const endings = [];
+const logs = [];
+
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
+
+// Polls until something holds; gives what `holds` gave.
+export async function until(what, holds, within = 15_000) {
+  const deadline = Date.now() + within;
+  for (;;) {
+    const result = await holds();
+    if (result) return result;
+    if (Date.now() > deadline) throw new Error(`in vain waited until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+// A port on loopback that is free now.
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+// A folder of its own, gone when the stories end.
+export function folder() {
+  const made = mkdtempSync(path.join(tmpdir(), 'midgate-real-'));
+  atEnd(() => rmSync(made, { recursive: true, force: true }));
+  return made;
+}
+
+// Has something done when the stories end, last things first.
+export function atEnd(ending) {
+  endings.push(ending);
+}
+
+// Ends everything that was started.
+export async function stopAll() {
+  logs.length = 0;
+  while (endings.length > 0) await endings.pop()();
+}
+
+// What the processes of the story logged.
+export function troubles() {
+  return logs.map(({ name, text }) => `--- log of ${name}\n${text()}`).join('\n');
+}
+
+// Has the log of something told when a story fails.
+export function tells(name, text) {
+  logs.push({ name, text });
+}
+
+// A child process with everything that it says.
+export class Child {
+  constructor(program, options, command, given) {
+    this.said = '';
+    this.process = spawn(command, given, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+    running.add(this.process);
+    for (const stream of [this.process.stdout, this.process.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => (this.said += text));
+    }
+    this.ended = new Promise((resolve) => {
+      const gone = (why) => {
+        running.delete(this.process);
+        this.end = why;
+        resolve(why);
+      };
+      this.process.once('error', (error) => gone(error.message));
+      this.process.once('close', (code, signal) => gone(`${signal ?? `code ${code}`}`));
+    });
+    tells(program, () => this.said);
+  }
+
+  // Waits until it is at work; fails at once when it has ended instead.
+  async ready(what, holds) {
+    await until(what, () => {
+      if (this.end !== undefined) throw new Error(`in vain waited until ${what}: ended with ${this.end}\n${this.said}`);
+      return holds();
+    });
+  }
+
+  signal(name) {
+    this.process.kill(name);
+  }
+
+  async kill(name = 'SIGKILL') {
+    if (this.end === undefined) this.signal(name);
+    await this.ended;
+  }
+}
