@@ -3,10 +3,10 @@
 
 import { it } from 'node:test';
 
-import { troubles } from './rig/process.mjs';
+import { forget, troubles } from './rig/process.mjs';
 
 export { Application } from './rig/application.mjs';
-export { Browser, form, policy } from './rig/browser.mjs';
+export { Browser, form, links, policy } from './rig/browser.mjs';
 export { Certified } from './rig/certified.mjs';
 export { Gateway } from './rig/gateway.mjs';
 export { ask, head, send, whole } from './rig/http.mjs';
@@ -18,6 +18,7 @@ export { isSignedIn, named, sessionCookie, signedIn } from './rig/setting.mjs';
 // Tells one story. When it fails, what the processes logged stands beside the failure.
 export function story(fact, tell) {
   it(fact, { timeout: 120_000 }, async () => {
+    forget();
     try {
       await tell();
     } catch (error) {

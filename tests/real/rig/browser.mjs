@@ -134,6 +134,11 @@ export function form(page) {
   return { action: attribute(head, 'action'), fields: fields.filter(([name]) => name) };
 }
 
+// Where the links of a page lead.
+export function links(page) {
+  return (page.text.match(/<a\s[^>]*>/gi) ?? []).map((tag) => attribute(tag, 'href'));
+}
+
 function attribute(tag, name) {
   const [, value] = new RegExp(`\\s${name}="([^"]*)"`, 'i').exec(tag) ?? [];
   return value === undefined ? undefined : unescaped(value);

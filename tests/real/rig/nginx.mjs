@@ -1,10 +1,11 @@
 // The distribution's nginx as an unprivileged child process with a folder of its own.
 
+import { randomUUID } from 'node:crypto';
 import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { send } from './http.mjs';
-import { Child, atEnd, folder, freePort } from './process.mjs';
+import { Child, atEnd, folder, freePort, until } from './process.mjs';
 
 // nobody, where the stories are run by root: nginx would change its user otherwise.
 const NOBODY = process.getuid() === 0 ? { uid: 65534, gid: 65534 } : {};
@@ -45,6 +46,7 @@ http {
   ${temporary.map((name) => `${name}_temp_path ${name};`).join(' ')}
   log_format told escape=json '{"connection":$connection,"request":"$request","status":$status}';
   access_log access.log told;
+  log_not_found off;
   underscores_in_headers on;
   client_max_body_size 0;
   server {
@@ -58,10 +60,7 @@ http {
   async run() {
     const given = ['-p', `${this.folder}/`, '-c', 'nginx.conf', '-e', 'stderr'];
     this.child = new Child('nginx', { cwd: this.folder, ...NOBODY }, binary(), given);
-    await this.child.ready('nginx answers', async () => {
-      const answer = await send({ port: this.port, target: '/started' }).catch(() => undefined);
-      return answer !== undefined;
-    });
+    await this.child.ready('nginx answers', () => this.knock().catch(() => undefined));
   }
 
   // Ends master and workers at once.
@@ -74,10 +73,20 @@ http {
     this.child.signal('SIGHUP');
   }
 
-  // What was asked of it through the gateway, the oldest first.
-  requests() {
-    const lines = readFileSync(this.file('access.log'), 'utf8').trim().split('\n');
-    return lines.map((line) => JSON.parse(line)).filter(({ request }) => !request.startsWith('GET /started'));
+  // Asks it past the gateway; gives what its log will say of that.
+  async knock() {
+    const target = `/knock?${randomUUID()}`;
+    await send({ port: this.port, target });
+    return `GET ${target} HTTP/1.1`;
+  }
+
+  // What was asked of it through the gateway, the oldest first. Its log follows the answers a little later, in order.
+  async requests() {
+    const last = await this.knock();
+    const read = () => readFileSync(this.file('access.log'), 'utf8');
+    const log = await until('nginx has told everything', () => read().includes(last) && read());
+    const lines = log.slice(0, log.lastIndexOf('\n')).split('\n');
+    return lines.map((line) => JSON.parse(line)).filter(({ request }) => !request.startsWith('GET /knock?'));
   }
 }
 

@@ -56,14 +56,19 @@ export async function stopAll() {
   while (endings.length > 0) await endings.pop()();
 }
 
-// What the processes of the story logged.
-export function troubles() {
-  return logs.map(({ name, text }) => `--- log of ${name}\n${text()}`).join('\n');
-}
-
 // Has the log of something told when a story fails.
 export function tells(name, text) {
-  logs.push({ name, text });
+  logs.push({ name, text, told: 0 });
+}
+
+// What was logged since the last `forget`.
+export function troubles() {
+  return logs.map(({ name, text, told }) => `--- log of ${name}\n${text().slice(told)}`).join('\n');
+}
+
+// What was logged so far belongs to other stories.
+export function forget() {
+  for (const log of logs) log.told = log.text().length;
 }
 
 // A child process with everything that it says.
