@@ -31,6 +31,7 @@ const locations = (up) => `
       proxy_request_buffering off;
       proxy_buffering off;
     }
+    location /small/ { client_max_body_size 1k; root tree; }
     location /brief/ { keepalive_requests 3; root tree; try_files /hello.txt =404; }
 `;
 
@@ -206,6 +207,28 @@ describe('nginx behind the gateway', () => {
     assert.equal((await whole(response)).text, 'second half');
   });
 
+  story('may refuse an upload before it is sent, in its own words', async () => {
+    const request = ask(byHand({ method: 'POST', target: '/small/x', headers: { 'Content-Length': LARGE } }));
+    const answer = head(request);
+    request.on('error', () => {});
+    request.write(large.subarray(0, MIB));
+    const refusal = await whole(await answer);
+    request.destroy();
+    assert.equal(refusal.status, 413);
+    assert.match(refusal.text, /nginx/);
+  });
+
+  story('is not kept busy by an upload that breaks off', async () => {
+    application.received = 0;
+    const request = ask(byHand({ method: 'POST', target: '/app/upload', headers: { 'Content-Length': LARGE } }));
+    request.on('error', () => {});
+    request.write(large.subarray(0, MIB));
+    await until('the first bytes are there', () => application.received > 0);
+    request.destroy();
+    await until('the application knows', () => application.brokenOff === 1);
+    assert.equal((await browser.fetch('/hello.txt')).status, 200);
+  });
+
   story('is spoken to on connections that are kept, as browsers are', async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const sockets = new Set();
@@ -238,6 +261,31 @@ describe('nginx behind the gateway', () => {
       if (n % 20 === 10) nginx.reload();
       assert.equal((await browser.fetch('/hello.txt')).status, 200, `request ${n}`);
     }
+  });
+
+  story('that dies in the middle of an answer never looks like its end', async () => {
+    const request = ask(byHand({ target: '/app/halves' }));
+    const answer = head(request);
+    request.end();
+    const response = await answer;
+    await once(response, 'data');
+    await nginx.stop();
+    await assert.rejects(whole(response), { code: 'ECONNRESET' });
+    application.release();
+    await nginx.run();
+  });
+
+  story('that dies over a POST is a 502, and the POST is not sent again', async () => {
+    application.requests.length = 0;
+    const request = ask(byHand({ method: 'POST', target: '/app/never', headers: { 'Content-Length': 3 } }));
+    const answer = head(request);
+    request.end('a=1');
+    await until('it is there', () => application.requests.length === 1);
+    await nginx.stop();
+    await nginx.run();
+    const response = await whole(await answer);
+    assert.equal(response.status, 502);
+    assert.deepEqual(application.requests, ['POST /app/never']);
   });
 
   story('that is stopped is a 502 page, and 200 once it is up again', async () => {

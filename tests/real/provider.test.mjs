@@ -79,6 +79,37 @@ describe('a login by query', () => {
     assert.equal((await browser.visit(callback.location)).status, 200);
   });
 
+  story('that the provider begins leads to the page it names, at this provider and this gateway only', async () => {
+    const { provider, gateway, browser } = await running();
+    const login = (iss, target) => `/.midgate/login?${new URLSearchParams({ iss, target_link_uri: target })}`;
+    assert.equal((await browser.visit(login(provider.issuer, `${gateway.url}/page`))).json.target, '/page');
+    const other = new Browser(gateway.url);
+    for (const address of [
+      login('https://evil.test', `${gateway.url}/page`),
+      login(`${provider.issuer}/`, `${gateway.url}/page`),
+      login(provider.issuer, 'https://evil.test/page'),
+      login(provider.issuer, `${provider.issuer}/page`),
+    ]) {
+      const page = await other.open(address);
+      assert.deepEqual([page.status, page.set], [400, []], address);
+    }
+    assert.equal(provider.calls.authorization, 1);
+  });
+
+  story('whose answer does not name the issuer that was promised is refused before any call', async () => {
+    const { provider, browser } = await running();
+    for (const iss of [undefined, 'https://evil.test', `${provider.issuer}/`]) {
+      const { location } = await browser.toProvider(await browser.open('/page'));
+      const address = new URL(location);
+      assert.equal(address.searchParams.get('iss'), provider.issuer);
+      address.searchParams.delete('iss');
+      if (iss) address.searchParams.set('iss', iss);
+      assert.equal((await browser.open(address.href)).status, 502, iss);
+    }
+    assert.equal(provider.calls.token, 0);
+    assert.ok(!(await isSignedIn(browser)));
+  });
+
   story('whose callback comes twice makes no second call', async () => {
     const { provider, browser } = await running();
     const callback = await browser.toProvider(await browser.open('/page'));
@@ -168,6 +199,23 @@ describe('a login by form_post', () => {
     assert.equal(page.status, 403);
     assert.equal(provider.calls.token, 0);
   });
+});
+
+describe('an ID token', () => {
+  afterEach(stopAll);
+
+  for (const alg of ['RS256', 'PS256', 'ES256', 'EdDSA']) {
+    story(`signed with ${alg} is believed where this algorithm is configured, and nowhere else`, async () => {
+      const client = { id_token_signed_response_alg: alg };
+      const { gateway } = await running({ client, more: `id_token_alg = ["${alg}"]\n${LADDER}` });
+      await signedIn(gateway);
+      const more = `id_token_alg = ["${alg === 'RS256' ? 'ES256' : 'RS256'}"]\n${LADDER}`;
+      const { provider, browser } = await running({ client, more });
+      assert.equal((await browser.visit('/page')).status, 502);
+      assert.equal(provider.calls.userinfo, 0);
+      assert.ok(!(await isSignedIn(browser)));
+    });
+  }
 });
 
 describe('the client secret', () => {

@@ -1,4 +1,4 @@
-// An application that tells what it got, counts it, and can be slow on purpose.
+// An application that tells what it got, remembers it, and can be slow on purpose.
 
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -9,7 +9,10 @@ export class Application {
   // Starts one on a free port.
   static async start() {
     const application = new Application();
-    application.requests = 0;
+    // Methods and targets, the oldest first.
+    application.requests = [];
+    // Requests that ended before their bodies did.
+    application.brokenOff = 0;
     // Bytes of request bodies that have arrived so far.
     application.received = 0;
     application.server = createServer((request, response) => application.answer(request, response));
@@ -30,8 +33,9 @@ export class Application {
   }
 
   async answer(request, response) {
-    this.requests += 1;
+    this.requests.push(`${request.method} ${request.url}`);
     if (request.url.endsWith('/halves')) return this.halves(response);
+    if (request.url.endsWith('/never')) return undefined;
     const digest = createHash('sha256');
     let bytes = 0;
     try {
@@ -41,13 +45,13 @@ export class Application {
         digest.update(part);
       }
     } catch {
-      // The other side broke off; there is nobody to answer.
-      return;
+      this.brokenOff += 1;
+      return undefined;
     }
     const seen = { method: request.method, target: request.url, headers: pairs(request.rawHeaders), bytes };
     if (bytes > 0) seen.sha256 = digest.digest('hex');
     response.setHeader('Content-Type', 'application/json');
-    response.end(JSON.stringify(seen));
+    return response.end(JSON.stringify(seen));
   }
 
   // Sends one half and holds the other back until it is released.

@@ -60,9 +60,13 @@ export class Certified {
 
   // Signs with new keys from now on and forgets the old ones; clients, codes and sessions stay.
   rotate() {
-    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-    const key = { ...privateKey.export({ format: 'jwk' }), kid: randomUUID(), use: 'sig', alg: 'RS256' };
-    this.provider = new Provider(this.issuer, this.settings(key));
+    const pairs = [
+      generateKeyPairSync('rsa', { modulusLength: 2048 }),
+      generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+      generateKeyPairSync('ed25519'),
+    ];
+    const keys = pairs.map(({ privateKey }) => privateKey.export({ format: 'jwk' }));
+    this.provider = new Provider(this.issuer, this.settings(keys.map((key) => ({ ...key, kid: randomUUID() }))));
     for (const event of ['server_error', 'authorization.error', 'grant.error', 'userinfo.error']) {
       this.provider.on(event, (_, error) => this.trouble.push(`${event}: ${error.stack} ${error.error_description}`));
     }
@@ -73,7 +77,7 @@ export class Certified {
     this.handler = this.provider.callback();
   }
 
-  settings(key) {
+  settings(keys) {
     const { storage } = this;
     const policy = interactionPolicy.base();
     policy.get('login').checks.add(new interactionPolicy.Check('level', 'another level is asked for', wantsMore));
@@ -84,11 +88,12 @@ export class Certified {
         }
       },
       clients: [this.client],
-      jwks: { keys: [key] },
+      jwks: { keys },
       cookies: { keys: ['a key for the provider’s own cookies'] },
       // Seconds; a code lives as short as Mobile ID's.
       ttl: { AuthorizationCode: 10, AccessToken: 60, IdToken: 60, Interaction: 60, Grant: 3600, Session: 3600 },
       acrValues: ['low', 'high'],
+      enabledJWA: { idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'] },
       claims: { profile: Object.keys(PERSON) },
       findAccount: (ctx, sub) => ({ accountId: sub, claims: () => ({ sub, ...PERSON }) }),
       loadExistingGrant: consent,

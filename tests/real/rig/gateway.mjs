@@ -36,7 +36,7 @@ export class Gateway {
 
   async run() {
     if (!existsSync(BINARY)) throw new Error(`no binary at ${BINARY}: run cargo build, or set MIDGATE_BIN`);
-    this.child = new Child('midgate', {}, BINARY, ['run', '--config', this.file('gateway.toml')]);
+    this.child = new Child('midgate', 'SIGKILL', BINARY, ['run', '--config', this.file('gateway.toml')]);
     await this.child.ready('the gateway is ready', async () => (await this.health('/readyz')) === 200);
   }
 

@@ -59,13 +59,13 @@ http {
 
   async run() {
     const given = ['-p', `${this.folder}/`, '-c', 'nginx.conf', '-e', 'stderr'];
-    this.child = new Child('nginx', { cwd: this.folder, ...NOBODY }, binary(), given);
+    this.child = new Child('nginx', 'SIGTERM', binary(), given, { cwd: this.folder, ...NOBODY });
     await this.child.ready('nginx answers', () => this.knock().catch(() => undefined));
   }
 
   // Ends master and workers at once.
   async stop() {
-    await this.child.kill('SIGTERM');
+    await this.child.kill();
   }
 
   // Has the configuration read again: new workers take over, the old ones end.

@@ -7,11 +7,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 const running = new Set();
+const folders = new Set();
 const endings = [];
 const logs = [];
 
 process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
+  for (const child of running) child.kill();
+  for (const made of folders) rmSync(made, { recursive: true, force: true });
 });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
 
@@ -41,19 +43,25 @@ export function freePort() {
 // A folder of its own, gone when the stories end.
 export function folder() {
   const made = mkdtempSync(path.join(tmpdir(), 'midgate-real-'));
-  atEnd(() => rmSync(made, { recursive: true, force: true }));
+  folders.add(made);
+  atEnd(() => {
+    rmSync(made, { recursive: true, force: true });
+    folders.delete(made);
+  });
   return made;
 }
 
 // Has something done when the stories end, last things first.
 export function atEnd(ending) {
-  endings.push(ending);
+  endings.push(async () => ending());
 }
 
-// Ends everything that was started.
+// Ends everything that was started, even where one thing does not end well.
 export async function stopAll() {
   logs.length = 0;
-  while (endings.length > 0) await endings.pop()();
+  const errors = [];
+  while (endings.length > 0) await endings.pop()().catch((error) => errors.push(error));
+  if (errors.length > 0) throw errors[0];
 }
 
 // Has the log of something told when a story fails.
@@ -71,18 +79,19 @@ export function forget() {
   for (const log of logs) log.told = log.text().length;
 }
 
-// A child process with everything that it says.
+// A child process with everything that it says; `last` is the signal that ends it and its own children at once.
 export class Child {
-  constructor(program, options, command, given) {
+  constructor(program, last, command, given, options = {}) {
     this.said = '';
+    this.last = last;
     this.process = spawn(command, given, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
-    running.add(this.process);
+    running.add(this);
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => (this.said += text));
     }
     this.ended = new Promise((resolve) => {
       const gone = (why) => {
-        running.delete(this.process);
+        running.delete(this);
         this.end = why;
         resolve(why);
       };
@@ -104,8 +113,8 @@ export class Child {
     this.process.kill(name);
   }
 
-  async kill(name = 'SIGKILL') {
-    if (this.end === undefined) this.signal(name);
-    await this.ended;
+  kill() {
+    if (this.end === undefined) this.signal(this.last);
+    return this.ended;
   }
 }
