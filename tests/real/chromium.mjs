@@ -35,7 +35,7 @@ export class Demo {
     const port = await freePort();
     demo.origin = `http://localhost:${port}`;
     demo.child = spawn(MIDGATE, ['demo', '--port', String(port)], { stdio: ['ignore', 'pipe', 'pipe'] });
-    demo.child.on('error', (error) => (demo.log += `${MIDGATE}: ${error.message}\n`));
+    await once(demo.child, 'spawn');
     for (const stream of [demo.child.stdout, demo.child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => (demo.log += text));
     }
@@ -50,7 +50,7 @@ export class Demo {
 
   async #answers() {
     for (const end = Date.now() + PATIENCE; Date.now() < end; await wait(20)) {
-      if (this.child.pid === undefined || this.child.exitCode !== null) {
+      if (this.child.exitCode !== null) {
         break;
       }
       const answer = await fetch(`${this.origin}/public/`).catch(() => undefined);
