@@ -145,6 +145,8 @@ describe('the tour', () => {
       for (const shown of [ZOE, 'mID (simulated)', 'loa-2', 'X1234567', 'Bahnhofstrasse 1, 8001 Zürich']) {
         assert.ok(text.includes(shown), `${shown} in ${text}`);
       }
+      const left = text.match(/\(in .*?\)/g);
+      assert.deepEqual(left, ['(in 30 min)', '(in 8 h)'], 'only what is to come says when');
       assert.deepEqual(await look(page, '5-who-am-i'), []);
     });
 
