@@ -97,7 +97,7 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
     let route = match site.table.find(&view.host, &view.path, view.method) {
         Found::Route(route) => route,
         Found::Own(own) => return Admitted::Own(own),
-        Found::NotFound => return refused(&caller, &Page::NotFound, None),
+        Found::Nothing => return refused(&caller, &Page::NotFound, None),
         Found::MethodNotAllowed(allow) => {
             return refused(&caller, &Page::MethodNotAllowed { allow: &allow }, None);
         }

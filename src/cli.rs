@@ -5,15 +5,19 @@
 mod check;
 mod explain;
 mod local;
+mod reload;
 
+#[cfg(feature = "demo")]
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Loaded};
+use crate::config::{self, Loaded, Purpose, Source, Warning};
 use crate::seal::Keys;
 use crate::{gateway, telemetry};
+
+use self::reload::Reloader;
 
 /// Fine.
 const FINE: i32 = 0;
@@ -124,10 +128,12 @@ pub fn main() -> i32 {
         return FAILED;
     }
     match Line::parse().command {
-        Command::Run { file } => run(&file.config),
+        Command::Run { file } => run(source(&file.config)),
         #[cfg(feature = "demo")]
         Command::Demo { port } => demo(port),
-        Command::Check { file, online, print, json } => check::check(&file.config, online, print, json),
+        Command::Check { file, online, print, json } => {
+            check::check(&file.config, &check::Wish { online, print, json })
+        }
         Command::Explain { file, url, method, claims, json } => {
             explain::explain(&file.config, &url, &method, claims.as_deref(), json)
         }
@@ -144,44 +150,39 @@ pub fn main() -> i32 {
     }
 }
 
-/// `MIDGATE__…` variables of this process.
-fn environment() -> BTreeMap<String, String> {
-    std::env::vars().filter(|(name, _)| name.starts_with("MIDGATE__")).collect()
+/// The configuration at `path`, with the `MIDGATE__…` variables of this process over it.
+fn source(path: &Path) -> Source {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Source::new(path, variables.filter(|(name, _)| name.starts_with("MIDGATE__")).collect())
 }
 
 /// Loads the configuration, or says every problem on standard error.
-fn load(path: &Path) -> Result<Loaded, i32> {
-    match config::load(path, &environment()) {
-        Ok((loaded, warnings)) => {
-            for warning in warnings {
-                eprintln!("{warning}");
-            }
-            Ok(loaded)
-        }
-        Err(problems) => {
-            eprint!("{}", config::render(path, &problems));
-            Err(WRONG)
-        }
-    }
+fn load(source: &Source, purpose: Purpose) -> Result<(Loaded, Vec<Warning>), i32> {
+    let config::Reading { findings, loaded, .. } = source.read(purpose);
+    loaded.map(|loaded| (loaded, findings.warnings)).ok_or_else(|| {
+        eprint!("{}", config::render(source.path(), &findings.problems));
+        WRONG
+    })
 }
 
-fn run(path: &Path) -> i32 {
-    let loaded = match load(path) {
+/// The same for commands that only look.
+fn look(path: &Path) -> Result<Loaded, i32> {
+    load(&source(path), Purpose::Look).map(|(loaded, _)| loaded)
+}
+
+fn run(source: Source) -> i32 {
+    // The text of the last good load: a changed certificate is no reason to take over a file that is being edited.
+    let text = source.text().unwrap_or_default();
+    let (loaded, warnings) = match load(&source, Purpose::Run) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
     telemetry::init(loaded.log);
-    run_loaded(loaded, path.to_owned(), environment())
-}
-
-/// Runs a loaded gateway; a reload reads the same file with the environment of the start.
-fn run_loaded(loaded: Loaded, path: PathBuf, environment: BTreeMap<String, String>) -> i32 {
-    let loader = move || {
-        config::load(&path, &environment)
-            .map(|(loaded, _)| loaded)
-            .map_err(|problems| config::render(&path, &problems))
-    };
-    match gateway::run(loaded, Box::new(loader)) {
+    for warning in warnings {
+        tracing::warn!(config.warning = warning.name, config.key = warning.key, "{}", warning.message);
+    }
+    match gateway::run(loaded, Box::new(Reloader { source, text })) {
         Ok(()) => FINE,
         Err(error) => {
             tracing::error!(error.message = format!("{error:#}"), "the gateway cannot run");
@@ -201,16 +202,11 @@ fn demo(port: u16) -> i32 {
         }
     };
     println!("{}", stage.introduction());
-    let loaded = match load(stage.configuration()) {
-        Ok(loaded) => loaded,
-        Err(code) => return code,
-    };
-    telemetry::init(loaded.log);
-    run_loaded(loaded, stage.configuration().to_owned(), BTreeMap::new())
+    run(Source::new(stage.configuration(), BTreeMap::new()))
 }
 
 fn health(path: &Path, live: bool) -> i32 {
-    let loaded = match load(path) {
+    let loaded = match look(path) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -233,12 +229,14 @@ fn health(path: &Path, live: bool) -> i32 {
 }
 
 fn sessions(path: &Path, what: &Sessions) -> i32 {
-    let loaded = match load(path) {
+    let loaded = match look(path) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
     let Some(admin) = loaded.listen.admin else {
-        eprintln!("midgate: listen.admin is not configured, for example: admin = \"unix:/run/midgate/admin.sock\"");
+        eprintln!(
+            "midgate: listen.admin is not configured, for example: admin = \"unix:/run/midgate/admin.sock\""
+        );
         return WRONG;
     };
     let (method, target) = match what {

@@ -57,7 +57,15 @@ pub fn stage(port: u16) -> io::Result<Stage> {
     let configuration = folder.join("gateway.toml");
     let mut file = std::fs::File::create(&configuration)?;
     file.write_all(text.as_bytes())?;
-    Ok(Stage { port, folder, configuration, text, _mobile_id: mobile_id, _idemia: idemia, _application: application })
+    Ok(Stage {
+        port,
+        folder,
+        configuration,
+        text,
+        _mobile_id: mobile_id,
+        _idemia: idemia,
+        _application: application,
+    })
 }
 
 impl Stage {

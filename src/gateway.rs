@@ -7,8 +7,8 @@ mod caretaker;
 mod shutdown;
 mod sockets;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -31,12 +31,25 @@ use crate::seal::Keys;
 use crate::session::{Sessions, Shape};
 use crate::telemetry::{RouteMeters, describe};
 
-use self::caretaker::Caretaker;
+use self::caretaker::{Caretaker, Loading};
 use self::shutdown::Signals;
 use self::sockets::Certificate;
 
-/// Loads the configuration anew; what it fails with is ready to be logged.
-pub(crate) type Loader = Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
+/// Why a configuration is loaded anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// SIGHUP.
+    Asked,
+    /// A file that the configuration names has changed.
+    FileChanged,
+}
+
+/// Loads the configuration anew.
+pub(crate) trait Loader: Send {
+    /// # Errors
+    /// Every problem, ready to be logged.
+    fn load(&mut self, cause: Cause) -> Result<Loaded, String>;
+}
 
 /// What outlives every generation of the configuration.
 struct Shared {
@@ -50,10 +63,11 @@ struct Shared {
 ///
 /// # Errors
 /// A listener cannot be opened, or a provider's settings cannot be used.
-pub(crate) fn run(loaded: Loaded, loader: Loader) -> anyhow::Result<()> {
+pub(crate) fn run(mut loaded: Loaded, loader: Box<dyn Loader>) -> anyhow::Result<()> {
     let metrics = install_metrics()?;
     describe();
     let listen = loaded.listen.clone();
+    let watched = std::mem::take(&mut loaded.watched);
     sockets::check(&listen)?;
     let shared = Shared {
         sessions: Arc::new(Sessions::new(loaded.session)),
@@ -96,7 +110,8 @@ pub(crate) fn run(loaded: Loaded, loader: Loader) -> anyhow::Result<()> {
         server.add_service(service);
     }
     let signals = Signals { status: Arc::clone(&status) };
-    let caretaker = Caretaker { status, shared, loader, certificate, listen };
+    let loading = Mutex::new(Loading { loader, watched });
+    let caretaker = Caretaker { status, shared, loading, certificate, listen };
     server.add_service(GenBackgroundService::new("caretaker".to_owned(), Arc::new(caretaker)));
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     Ok(())

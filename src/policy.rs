@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::identity::Identity;
 
-pub(crate) use self::allow::{AllowList, BadEntry};
+pub(crate) use self::allow::AllowList;
 pub(crate) use self::claim::ClaimRule;
 pub(crate) use self::ladder::Ladder;
 
@@ -33,7 +33,7 @@ pub(crate) enum Access {
 }
 
 /// What a route demands of a session, compiled.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Requirement {
     /// Index among the configuration's distinct requirements: a session keeps its standing by it.
     pub(crate) id: usize,

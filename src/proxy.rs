@@ -46,8 +46,6 @@ pub(crate) struct Settings {
     pub(crate) body_limit: Option<u64>,
     /// Seconds that a connection may wait for its next request.
     pub(crate) idle: Duration,
-    /// Seconds from the first byte of a request to the end of its head.
-    pub(crate) header_timeout: Duration,
     pub(crate) access_log: bool,
     pub(crate) client_address: ClientAddress,
 }
@@ -94,8 +92,9 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         let snapshot = Arc::clone(&ctx.snapshot);
-        if let Some(answered) = check_size(session, ctx).await? {
-            return Ok(answered);
+        if head_size(session.req_header()) > snapshot.edge.header_limit {
+            session.set_keepalive(None);
+            return self.refuse(session, ctx, &Page::HeadersTooLarge).await;
         }
         let raw = (session.req_header().version < Version::HTTP_2).then(|| session.to_h1_raw());
         let target = match &raw {
@@ -308,6 +307,9 @@ impl Gateway {
     }
 
     async fn refuse(&self, session: &mut Session, ctx: &mut Ctx, page: &Page<'_>) -> Result<bool> {
+        if ctx.reason.is_empty() {
+            ctx.reason = page.reason();
+        }
         let snapshot = Arc::clone(&ctx.snapshot);
         let head: &http::request::Parts = session.req_header().as_ref();
         let arrival = Arrival { head, target: b"/", request_id: ctx.request_id(), now: ctx.now };
@@ -316,15 +318,10 @@ impl Gateway {
     }
 }
 
-/// Answers 431 where the head is over its limit.
-async fn check_size(session: &mut Session, ctx: &mut Ctx) -> Result<Option<bool>> {
-    let head = session.req_header();
-    let fields: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if fields + head.raw_path().len() <= ctx.snapshot.edge.header_limit {
-        return Ok(None);
-    }
-    ctx.reason = "headers-too-large";
-    respond::close_with(session, ctx, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).await.map(Some)
+/// Bytes of all header lines and the target.
+fn head_size(head: &RequestHeader) -> usize {
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    fields.sum::<usize>() + head.raw_path().len()
 }
 
 fn is_event_stream(value: &HeaderValue) -> bool {

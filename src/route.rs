@@ -72,7 +72,7 @@ pub(crate) enum Own {
 pub(crate) enum Found<'t> {
     Route(&'t Arc<Route>),
     Own(Own),
-    NotFound,
+    Nothing,
     /// The methods that would be taken, for `Allow`.
     MethodNotAllowed(String),
     UnknownHost,
@@ -188,7 +188,7 @@ impl Table {
             return Found::Own(own);
         }
         let Some((_, same)) = paths.iter().find(|(pattern, _)| pattern.matches(path)) else {
-            return Found::NotFound;
+            return Found::Nothing;
         };
         match same.iter().find(|route| route.takes(method)) {
             Some(route) => Found::Route(route),

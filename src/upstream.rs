@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::secret::SecretBytes;
+
 /// One application, on one or more servers.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -40,8 +42,15 @@ pub(crate) struct Tls {
     pub(crate) server_name: String,
     /// Roots instead of the system's, as DER.
     pub(crate) ca: Option<Arc<[Vec<u8>]>>,
-    /// Certificate chain and key (DER) that we show, for mutual TLS.
-    pub(crate) client: Option<Arc<(Vec<Vec<u8>>, Vec<u8>)>>,
+    /// What we show, for mutual TLS.
+    pub(crate) client: Option<Arc<ClientCertificate>>,
+}
+
+/// A certificate chain and its private key, as DER.
+#[derive(Debug)]
+pub(crate) struct ClientCertificate {
+    pub(crate) chain: Vec<Vec<u8>>,
+    pub(crate) key: SecretBytes,
 }
 
 /// How long each step may take.
@@ -87,6 +96,15 @@ impl Upstream {
     pub(crate) fn server(&self, turn: usize) -> Option<(usize, &Server)> {
         let index = turn.checked_rem(self.servers.len())?;
         self.servers.get(index).map(|server| (index, server))
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{path}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::policy::{Ask, Reason};
 use crate::reply::Reply;
 use crate::request::{self, Kind, Path, View};
 use crate::route::{Found, Own};
-use crate::session::{Session, SessionId};
+use crate::session::Session;
 use crate::telemetry::{AUDIT, count_login};
 
 /// Fields of a callback that are posted again, at most.
@@ -92,7 +92,7 @@ fn ask_for(site: &Site, host: &str, target: &str) -> Ask {
         Some(Found::Route(route)) => Some(&route.requirement),
         Some(
             Found::Own(_)
-            | Found::NotFound
+            | Found::Nothing
             | Found::MethodNotAllowed(_)
             | Found::UnknownHost
             | Found::Ambiguous,

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::{FINE, WRONG, load};
+use super::{FINE, WRONG, look};
 use crate::config::Loaded;
 use crate::headers::permitted;
 use crate::identity::Identity;
@@ -29,7 +29,7 @@ struct Said {
 
 /// Explains one request.
 pub(super) fn explain(config: &Path, url: &str, method: &str, claims: Option<&Path>, as_json: bool) -> i32 {
-    let loaded = match load(config) {
+    let loaded = match look(config) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -48,14 +48,12 @@ fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> an
     let method = Method::from_bytes(method.as_bytes()).context("--method")?;
     let (host, path) = split(url)?;
     let identity = claims.map(|file| identity(loaded, file)).transpose()?;
-    let none = |decision: &str, reason: &str| {
-        json!({ "route": null, "requires": null, "decision": decision, "reason": reason, "headers": {} })
-    };
+    let none = |decision: &str, reason: &str| json!({ "route": null, "requires": null, "decision": decision, "reason": reason, "headers": {} });
     let Ok(read) = RequestPath::read(&path) else { return Ok(none("forbid", "ambiguous-path")) };
     let route = match loaded.table.find(&host, &read, &method) {
         Found::Route(route) => route,
         Found::Own(_) => return Ok(none("permit", "own-path")),
-        Found::NotFound => return Ok(none("forbid", "not-found")),
+        Found::Nothing => return Ok(none("forbid", "not-found")),
         Found::MethodNotAllowed(_) => return Ok(none("forbid", "method-not-allowed")),
         Found::UnknownHost => return Ok(none("forbid", "unknown-host")),
         Found::Ambiguous => return Ok(none("forbid", "ambiguous-path")),
@@ -104,7 +102,8 @@ fn identity(loaded: &Loaded, file: &Path) -> anyhow::Result<Identity> {
     let Some(settings) = settings.find(|settings| *settings.id == *said.provider) else {
         bail!("--claims: provider \"{}\" is not configured", said.provider);
     };
-    let issuer = said.id_token.get("iss").and_then(Value::as_str).or(settings.issuer.as_deref()).unwrap_or_default();
+    let issuer =
+        said.id_token.get("iss").and_then(Value::as_str).or(settings.issuer.as_deref()).unwrap_or_default();
     let mut userinfo = said.userinfo;
     if let Some(userinfo) = &mut userinfo {
         settings.keep_person_only(userinfo);

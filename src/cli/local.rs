@@ -20,13 +20,20 @@ pub(super) struct Answer {
 }
 
 /// Sends one request and reads its answer.
-pub(super) fn ask(address: &Address, token: Option<&Secret>, method: &str, target: &str) -> anyhow::Result<Answer> {
+pub(super) fn ask(
+    address: &Address,
+    token: Option<&Secret>,
+    method: &str,
+    target: &str,
+) -> anyhow::Result<Answer> {
     // A reference goes into the request line: nothing but what references are made of.
     if !target.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_' | b'.')) {
         bail!("\"{target}\" is no path");
     }
-    let authorization = token.map(|token| format!("Authorization: Bearer {}\r\n", token.expose())).unwrap_or_default();
-    let head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{authorization}Connection: close\r\n\r\n");
+    let authorization =
+        token.map(|token| format!("Authorization: Bearer {}\r\n", token.expose())).unwrap_or_default();
+    let head =
+        format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{authorization}Connection: close\r\n\r\n");
     let text = match address {
         Address::Unix(path) => {
             let stream = UnixStream::connect(path).with_context(|| path.display().to_string())?;
@@ -38,7 +45,8 @@ pub(super) fn ask(address: &Address, token: Option<&Secret>, method: &str, targe
             if address.ip().is_unspecified() {
                 address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
             }
-            let stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| address.to_string())?;
+            let stream =
+                TcpStream::connect_timeout(&address, PATIENCE).with_context(|| address.to_string())?;
             stream.set_read_timeout(Some(PATIENCE))?;
             exchange(stream, &head)?
         }
@@ -59,7 +67,10 @@ fn exchange(mut stream: impl Read + Write, head: &str) -> anyhow::Result<String>
 pub(super) fn print_list(body: &str) {
     let list: Value = serde_json::from_str(body).unwrap_or_default();
     let sessions = list.get("sessions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    println!("{:<14}{:<16}{:<45}{:<20}{:>12}{:>12}", "REF", "PROVIDER", "USER_KEY", "ACR", "CREATED", "EXPIRES");
+    println!(
+        "{:<14}{:<16}{:<45}{:<20}{:>12}{:>12}",
+        "REF", "PROVIDER", "USER_KEY", "ACR", "CREATED", "EXPIRES"
+    );
     for session in sessions {
         let text = |name: &str| session.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
         let time = |name: &str| session.get(name).and_then(Value::as_u64).unwrap_or_default();

@@ -23,7 +23,11 @@ pub(crate) type Environment = BTreeMap<String, String>;
 ///
 /// # Errors
 /// The text is no TOML.
-pub(super) fn read(text: &str, environment: &Environment, schema: &Value) -> Result<(Value, Report), Problem> {
+pub(super) fn read(
+    text: &str,
+    environment: &Environment,
+    schema: &Value,
+) -> Result<(Value, Report), Problem> {
     let (mut value, places) = parse(text)?;
     let mut report = Report { places, ..Report::default() };
     environment::overlay(&mut value, environment, schema, &mut report);
@@ -75,7 +79,11 @@ fn value_of(value: &Spanned<DeValue<'_>>, own: &str, lines: Lines<'_>, places: &
         // JSON has no infinity; as a text it is refused wherever a number is expected.
         DeValue::Float(number) => {
             let number = number.as_str();
-            number.parse().ok().and_then(serde_json::Number::from_f64).map_or(Value::from(number), Value::Number)
+            number
+                .parse()
+                .ok()
+                .and_then(serde_json::Number::from_f64)
+                .map_or(Value::from(number), Value::Number)
         }
         DeValue::Boolean(boolean) => Value::from(*boolean),
         DeValue::Datetime(date) => Value::from(date.to_string()),

@@ -19,15 +19,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::provider::{
-    Auto, ClaimSource, ClientAuth, Provider, ProviderEndpoints, RequestValue, ResponseMode,
+    ClaimSource, ClaimTable, ClientAuth, Provider, ProviderEndpoints, RequestValue, ResponseMode, When,
 };
-pub(crate) use self::route::{Access, ClaimNeed, Encoding, HeaderEntry, HeaderField, PassToken, Require, Route};
+pub(crate) use self::route::{Access, ClaimNeed, Encoding, HeaderEntry, HeaderField, Range, Require, Route};
 pub(crate) use self::session::{Cookie, Session};
 pub(crate) use self::surface::{
-    AuditSubject, ClientAddress, Endpoints, Limits, Listen, Log, LogFormat, LogLevel, Login, Logout, Pages,
+    AuditSubject, ClientAddress, Endpoints, Listen, ListenTls, Log, LogFormat, LogLevel, Login, Logout, Pages,
 };
-pub(crate) use self::upstream::{Balance, Bearer, Upstream, UpstreamTls};
-pub(crate) use self::value::{False, Hidden, Many, OrFalse, Words};
+pub(crate) use self::upstream::{Bearer, Upstream, UpstreamTls};
+pub(crate) use self::value::{Hidden, Many, OrFalse};
 
 /// The configuration of a gateway.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -81,7 +81,8 @@ pub(crate) const DEFAULT_HEADERS: [(&str, &str); 5] = [
 
 /// [`DEFAULT_HEADERS`] as a table.
 pub(crate) fn default_headers() -> BTreeMap<String, HeaderEntry> {
-    let entry = |(name, template): (&str, &str)| (name.to_owned(), HeaderEntry::Template(template.to_owned()));
+    let entry =
+        |(name, template): (&str, &str)| (name.to_owned(), HeaderEntry::Template(template.to_owned()));
     DEFAULT_HEADERS.map(entry).into()
 }
 

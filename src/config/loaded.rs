@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustls::sign::CertifiedKey;
 
+use super::Watched;
 use crate::admission::AuditSubject;
 use crate::headers::Contract;
 use crate::pages::Pages;
@@ -40,6 +41,24 @@ pub(crate) struct Loaded {
     pub(crate) pages: Pages,
     pub(crate) clear_cookies: Vec<String>,
     pub(crate) audit_subject: AuditSubject,
+    /// Files whose change is to be noticed while the gateway runs.
+    pub(crate) watched: Watched,
+}
+
+impl Loaded {
+    /// What to register at every provider: the callback at each exact host.
+    pub(crate) fn redirect_uris(&self) -> Vec<String> {
+        self.at_own_origins(&self.table.endpoints.callback)
+    }
+
+    /// What to register as post-logout redirect URIs where the provider has an end-session endpoint.
+    pub(crate) fn logged_out_uris(&self) -> Vec<String> {
+        self.at_own_origins(&self.table.endpoints.logged_out)
+    }
+
+    fn at_own_origins(&self, path: &str) -> Vec<String> {
+        self.table.origins.exact().map(|origin| format!("{origin}{path}")).collect()
+    }
 }
 
 /// `[listen]`, as far as it is about sockets: fixed while the process runs, but for the certificate.

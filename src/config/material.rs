@@ -3,6 +3,7 @@
 //! *Never:* what a text means to the module that gets it.
 //! *Source:* RFC 7468 (PEM); PRODUCT §2 (`x_file`).
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -13,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::file::Hidden;
 use super::problem::Report;
+use super::watch::Watched;
 use crate::seal::Keys;
 use crate::secret::Secret;
 
@@ -20,6 +22,7 @@ use crate::secret::Secret;
 #[derive(Debug)]
 pub(super) struct Material {
     folder: PathBuf,
+    watched: RefCell<Watched>,
 }
 
 /// What is done about a key file that is not there.
@@ -34,7 +37,23 @@ pub(crate) enum Purpose {
 impl Material {
     /// Material of a configuration file in `folder`.
     pub(super) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self { folder: folder.to_owned(), watched: RefCell::default() }
+    }
+
+    /// The files whose change is to be noticed while the gateway runs.
+    pub(super) fn watched(&self) -> Watched {
+        self.watched.take()
+    }
+
+    /// The text of a file whose change is to be noticed.
+    pub(super) fn watched_text(&self, written: &str, key: &str, report: &mut Report) -> Option<String> {
+        self.watch(written);
+        self.text(written, key, report)
+    }
+
+    /// Has a file's change noticed.
+    pub(super) fn watch(&self, written: &str) {
+        self.watched.borrow_mut().add(self.locate(written));
     }
 
     /// Where a written path lies.
@@ -189,7 +208,7 @@ fn write_keys(path: &Path) -> std::io::Result<()> {
 }
 
 /// Why a file could not be opened, in words without the number of the error.
-fn cause(error: &std::io::Error) -> String {
+pub(super) fn cause(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "there is no such file".to_owned(),
         ErrorKind::PermissionDenied => "permission denied".to_owned(),

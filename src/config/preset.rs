@@ -42,7 +42,8 @@ impl Preset {
 pub(super) fn apply(document: &mut Value) {
     let providers = document.get_mut("provider").and_then(Value::as_array_mut);
     for provider in providers.into_iter().flatten().filter_map(Value::as_object_mut) {
-        let preset = provider.get("preset").cloned().and_then(|name| serde_json::from_value::<Preset>(name).ok());
+        let preset =
+            provider.get("preset").cloned().and_then(|name| serde_json::from_value::<Preset>(name).ok());
         let base = preset.map(Preset::table).unwrap_or_default();
         *provider = merged(base, std::mem::take(provider));
     }

@@ -76,11 +76,26 @@ pub(super) struct Report {
 
 impl Report {
     /// Notes a problem, unless its key or one above or below it has one already: one mistake is told once.
-    pub(super) fn problem(&mut self, key: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn problem(
+        &mut self,
+        key: impl Into<String>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         let key = key.into();
-        if self.has_problem(&key) {
-            return;
+        if !self.has_problem(&key) {
+            self.another(key, message, hint);
         }
+    }
+
+    /// Notes a problem beside others of its key.
+    pub(super) fn another(
+        &mut self,
+        key: impl Into<String>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        let key = key.into();
         let (line, origin) = match self.place(&key) {
             Some(Place::Line(line)) => (Some(*line), None),
             Some(Place::Environment(name)) => (None, Some(name.clone())),
@@ -128,7 +143,8 @@ impl Report {
 
 /// Whether `key` is `parent` or lies below it.
 fn lies_in(key: &str, parent: &str) -> bool {
-    !parent.is_empty() && key.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    !parent.is_empty()
+        && key.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// The path of a key of a table; a key that is no bare word is quoted, as in TOML.
@@ -149,7 +165,12 @@ pub(super) fn nearest<'n>(word: &str, known: impl IntoIterator<Item = &'n str>) 
     let folded = word.to_ascii_lowercase();
     let far = 1 + folded.chars().count() / 3;
     let distance = |name: &str| strsim::damerau_levenshtein(&folded, &name.to_ascii_lowercase());
-    known.into_iter().map(|name| (distance(name), name)).filter(|(d, _)| *d <= far).min().map(|(_, name)| name)
+    known
+        .into_iter()
+        .map(|name| (distance(name), name))
+        .filter(|(d, _)| *d <= far)
+        .min()
+        .map(|(_, name)| name)
 }
 
 /// A hint: the name that was probably meant, else all that are known.
@@ -177,7 +198,12 @@ mod tests {
         }
         let (problems, _) = report.sorted();
         let seen: Vec<_> = problems.iter().map(|p| (p.key.as_str(), p.line)).collect();
-        let expected = [("route[1].upstream", Some(7)), ("route[1].path", Some(9)), ("session.store", None), ("x", None)];
+        let expected = [
+            ("route[1].upstream", Some(7)),
+            ("route[1].path", Some(9)),
+            ("session.store", None),
+            ("x", None),
+        ];
         assert_eq!(seen, expected);
         assert!(problems[2].hint.ends_with("MIDGATE__SESSION__STORE)"), "{}", problems[2].hint);
     }

@@ -16,7 +16,6 @@ enum Asks {
     Beyond(&'static [&'static str]),
 }
 
-
 /// The key (`*` is every element), when it asks for the capability, and what to do without it.
 const TABLE: &[(&str, Asks, &str)] = &[
     ("assertion", AtAll, "applications read the identity from the headers"),
@@ -31,7 +30,11 @@ const TABLE: &[(&str, Asks, &str)] = &[
     ("listen.tls.*.redirect_http", AtAll, "let the load balancer redirect to https"),
     ("listen.tls.*.hsts", AtAll, "let the application send Strict-Transport-Security"),
     ("pages.template_dir", AtAll, "colour, logo_file, product_name and texts_file change the look"),
-    ("provider.*.client_auth", Beyond(&["client_secret_basic", "client_secret_post"]), "register a client secret"),
+    (
+        "provider.*.client_auth",
+        Beyond(&["client_secret_basic", "client_secret_post"]),
+        "register a client secret",
+    ),
     ("provider.*.enrolment", AtAll, "require a level below 4"),
     ("provider.*.insecure_level4_from_session", AtAll, "require a level below 4"),
     ("provider.*.pushed_authorization", Beyond(&["auto", "never"]), "leave it at auto"),
@@ -55,9 +58,16 @@ pub(super) fn check(document: &Value, report: &mut Report) {
                 AtAll => "not available in this version".to_owned(),
                 Beyond(known) if value.as_str().is_none_or(|text| known.contains(&text)) => return,
                 Beyond(known) => {
-                    let text = value.as_str().unwrap_or_default().split_once(':').map_or(value.as_str(), |(s, _)| Some(s));
+                    let text = value
+                        .as_str()
+                        .unwrap_or_default()
+                        .split_once(':')
+                        .map_or(value.as_str(), |(s, _)| Some(s));
                     let text = text.unwrap_or_default();
-                    format!("\"{text}\" is not available in this version; accepted: {}", listed(known.iter().copied()))
+                    format!(
+                        "\"{text}\" is not available in this version; accepted: {}",
+                        listed(known.iter().copied())
+                    )
                 }
             };
             report.problem(key, message, *instead);

@@ -90,7 +90,7 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// Writes with the largest unit that leaves a whole number.
 fn write(f: &mut fmt::Formatter<'_>, number: u64, units: &[(&str, u64)]) -> fmt::Result {
-    let whole = |(_, scale): &&(&str, u64)| number != 0 && number % scale == 0;
+    let whole = |(_, scale): &&(&str, u64)| number != 0 && number.is_multiple_of(*scale);
     let (name, scale) = units.iter().rev().find(whole).or(units.first()).copied().unwrap_or(("", 1));
     write!(f, "{}{name}", number / scale)
 }
@@ -180,7 +180,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_and_written() {
-        for (text, bytes) in [("64KiB", Some(65_536)), ("10MiB", Some(10_485_760)), ("5B", Some(5)), ("unlimited", None)] {
+        for (text, bytes) in
+            [("64KiB", Some(65_536)), ("10MiB", Some(10_485_760)), ("5B", Some(5)), ("unlimited", None)]
+        {
             let limit: Limit = text.parse().unwrap();
             assert_eq!((limit.0, limit.to_string().as_str()), (bytes, text));
         }

@@ -84,9 +84,11 @@ async fn answer(request: Request) -> Response {
             tokio::time::sleep(Duration::from_millis(number("ms").min(60_000))).await;
             Response::new(200, "text/plain", "slow")
         }
-        "set-cookie" => query.iter().fold(Response::new(200, "text/plain", "set"), |response, (name, value)| {
-            response.with("Set-Cookie", &format!("{name}={value}; Path=/"))
-        }),
+        "set-cookie" => {
+            query.iter().fold(Response::new(200, "text/plain", "set"), |response, (name, value)| {
+                response.with("Set-Cookie", &format!("{name}={value}; Path=/"))
+            })
+        }
         "hop" => Response::new(200, "text/plain", "hop")
             .with("Connection", "X-Hop")
             .with("X-Hop", "1")
@@ -107,7 +109,9 @@ async fn answer(request: Request) -> Response {
             Response { status: 101, headers: Vec::new(), body: Body::WebSocket }
         }
         "close" => Response { status: 200, headers: Vec::new(), body: Body::Nothing },
-        code if path.contains("/status/") => Response::new(code.parse().unwrap_or(500), "text/plain", "status"),
+        code if path.contains("/status/") => {
+            Response::new(code.parse().unwrap_or(500), "text/plain", "status")
+        }
         _ => Response::html(page(&request)),
     }
 }
@@ -165,7 +169,10 @@ fn area(path: &str) -> (&'static str, &'static str) {
     } else if path.starts_with("/idemia/") {
         ("Residents' register", "This area signs people in with the mID of the second provider.")
     } else {
-        ("Residents' counter", "This application knows nothing of sign-in. It reads who you are in its request headers.")
+        (
+            "Residents' counter",
+            "This application knows nothing of sign-in. It reads who you are in its request headers.",
+        )
     }
 }
 
@@ -179,9 +186,14 @@ fn page(request: &Request) -> String {
     headers.sort_by_key(|(name, _)| name.to_ascii_lowercase());
     let (identity, others): (Vec<_>, Vec<_>) =
         headers.into_iter().partition(|(name, _)| name.to_ascii_lowercase().starts_with("x-auth-"));
-    let name = identity.iter().find(|(name, _)| name.eq_ignore_ascii_case("x-auth-name")).map(|(_, value)| value);
-    render("application", include_str!("pages/application.html"), context! {
-        title, text, name, identity, others,
-        path => request.path(),
-    })
+    let name =
+        identity.iter().find(|(name, _)| name.eq_ignore_ascii_case("x-auth-name")).map(|(_, value)| value);
+    render(
+        "application",
+        include_str!("pages/application.html"),
+        context! {
+            title, text, name, identity, others,
+            path => request.path(),
+        },
+    )
 }

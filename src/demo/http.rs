@@ -205,7 +205,8 @@ async fn read_body(stream: &mut BufReader<TcpStream>, request: &mut Request) -> 
         loop {
             let mut line = String::new();
             stream.read_line(&mut line).await?;
-            let size = u64::from_str_radix(line.trim().split(';').next().unwrap_or_default(), 16).unwrap_or(0);
+            let size =
+                u64::from_str_radix(line.trim().split(';').next().unwrap_or_default(), 16).unwrap_or(0);
             take(stream, request, size).await?;
             line.clear();
             stream.read_line(&mut line).await?;

@@ -18,7 +18,10 @@ const OUTCOMES: [(&str, &str, &str, &str); 5] = [
 
 /// The error of an outcome.
 pub(super) fn outcome(name: &str) -> Option<(&'static str, &'static str)> {
-    OUTCOMES.iter().find(|(known, ..)| *known == name).map(|(_, _, error, description)| (*error, *description))
+    OUTCOMES
+        .iter()
+        .find(|(known, ..)| *known == name)
+        .map(|(_, _, error, description)| (*error, *description))
 }
 
 /// The page for one login.
@@ -49,5 +52,7 @@ pub(super) fn form_post(action: &str, fields: &[(String, String)]) -> String {
 pub(super) fn render(name: &str, template: &str, values: minijinja::Value) -> String {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
-    environment.render_named_str(name, template, values).unwrap_or_else(|error| format!("template {name}: {error}"))
+    environment
+        .render_named_str(name, template, values)
+        .unwrap_or_else(|error| format!("template {name}: {error}"))
 }

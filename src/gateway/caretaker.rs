@@ -1,7 +1,7 @@
 //! Work beside the requests: warm providers, sweep sessions, reload on SIGHUP.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,18 +12,24 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::sockets::Certificate;
-use super::{Loader, SWEEP, Shared, assemble};
+use super::{Cause, Loader, SWEEP, Shared, assemble};
 use crate::admin::Status;
-use crate::config::{Address, Listen};
+use crate::config::{Address, Listen, Watched};
 use crate::proxy::Snapshot;
 use crate::telemetry::count_reload;
 
 pub(super) struct Caretaker {
     pub(super) status: Arc<Status>,
     pub(super) shared: Shared,
-    pub(super) loader: Loader,
+    pub(super) loading: Mutex<Loading>,
     pub(super) certificate: Option<Certificate>,
     pub(super) listen: Listen,
+}
+
+/// How the configuration is loaded anew, and the files that make it so by changing.
+pub(super) struct Loading {
+    pub(super) loader: Box<dyn Loader>,
+    pub(super) watched: Watched,
 }
 
 #[async_trait]
@@ -41,13 +47,13 @@ impl BackgroundService for Caretaker {
         loop {
             tokio::select! {
                 _ = shutdown.changed() => break,
-                _ = sweep.tick() => self.shared.sessions.sweep().await,
-                _ = hangup.recv() => {
-                    if let Some(next) = self.reload() {
-                        warming.cancel();
-                        warming = warm(&next);
+                _ = sweep.tick() => {
+                    self.shared.sessions.sweep().await;
+                    if self.loading().watched.have_changed() {
+                        self.take_over(Cause::FileChanged, &mut warming);
                     }
                 }
+                _ = hangup.recv() => self.take_over(Cause::Asked, &mut warming),
             }
         }
         warming.cancel();
@@ -64,13 +70,27 @@ fn warm(snapshot: &Snapshot) -> CancellationToken {
 }
 
 impl Caretaker {
+    fn loading(&self) -> MutexGuard<'_, Loading> {
+        // Only this service's own task comes here, so that nobody can have left it half done.
+        self.loading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_over(&self, cause: Cause, warming: &mut CancellationToken) {
+        if let Some(next) = self.reload(cause) {
+            warming.cancel();
+            *warming = warm(&next);
+        }
+    }
+
     /// All or nothing: a configuration that does not load leaves the old one in force.
-    fn reload(&self) -> Option<Arc<Snapshot>> {
+    fn reload(&self, cause: Cause) -> Option<Arc<Snapshot>> {
         let old = self.status.current.load_full();
-        let loaded = match (self.loader)() {
+        let result = self.loading().loader.load(cause);
+        let mut loaded = match result {
             Ok(loaded) => loaded,
             Err(problems) => return self.keep(&problems),
         };
+        self.loading().watched = std::mem::take(&mut loaded.watched);
         let (listen, session) = (loaded.listen.clone(), loaded.session);
         let generation = old.site.shape.generation + 1;
         let next = match assemble(loaded, &self.shared, generation, Some(&old)) {

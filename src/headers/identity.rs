@@ -39,6 +39,8 @@ pub(crate) struct Fields {
     /// Index among the configuration's distinct mappings: a session keeps its ready headers by it.
     pub(crate) id: usize,
     pub(crate) fields: Vec<Field>,
+    /// Only a route that sets `Authorization` takes away what the client sent there.
+    pub(crate) sets_authorization: bool,
 }
 
 /// A header that was left out though its claims are there: its value cannot be encoded as configured.
@@ -49,6 +51,12 @@ pub(crate) struct Left<'f>(pub(crate) &'f str);
 const PERCENT: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'"').add(b',').add(b';').add(b'\\');
 
 impl Fields {
+    /// A mapping with its index.
+    pub(crate) fn new(id: usize, fields: Vec<Field>) -> Self {
+        let sets_authorization = fields.iter().any(|field| field.name.eq_ignore_ascii_case("authorization"));
+        Self { id, fields, sets_authorization }
+    }
+
     /// Makes the headers of one person; a field without a value is not there at all.
     pub(crate) fn render<'f>(&'f self, identity: &Identity, left: &mut Vec<Left<'f>>) -> Box<[Ready]> {
         let ready = self.fields.iter().filter_map(|field| {

@@ -34,11 +34,6 @@ impl Mapping {
         Self { names, keep }
     }
 
-    /// The gateway names that this mapping can give.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(|(name, _)| name.as_str())
-    }
-
     /// Maps what the provider said; UserInfo wins over the ID token, claim by claim.
     ///
     /// The result holds gateway names and kept raw claims, nothing else.

@@ -17,6 +17,7 @@ pub(crate) enum Outage {
     /// No connection, or an answer that is no HTTP: 502.
     BadAnswer,
     /// No server is healthy: 503.
+    #[cfg_attr(not(test), expect(dead_code, reason = "upstreams have no health checks yet"))]
     NoServer,
     /// No answer in time: 504.
     NoAnswer,
@@ -86,6 +87,7 @@ pub(crate) enum Page<'a> {
     UpstreamDown {
         outage: Outage,
     },
+    #[cfg_attr(not(test), expect(dead_code, reason = "the store in memory is never down"))]
     StoreDown,
     /// Our own fault.
     Broken,

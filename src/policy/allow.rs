@@ -19,9 +19,7 @@ pub(crate) struct AllowList {
 
 /// A line that is no entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "line {line}: \"{entry}\" is no entry; write +digits, an e-mail address, sub:<provider id>:<subject> or a user_key"
-)]
+#[error("line {line}: \"{entry}\" is no entry")]
 pub(crate) struct BadEntry {
     pub(crate) line: usize,
     pub(crate) entry: String,
@@ -64,6 +62,19 @@ impl AllowList {
         self.user_keys.insert(entry.to_owned());
         // base64url without padding of 32 bytes.
         entry.len() == 43 && entry.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    }
+
+    /// Ids of the providers that entries name.
+    pub(crate) fn providers(&self) -> impl Iterator<Item = &str> {
+        self.subjects.iter().map(|(provider, _)| provider.as_str())
+    }
+
+    /// Whether nobody is listed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.phones.is_empty()
+            && self.emails.is_empty()
+            && self.subjects.is_empty()
+            && self.user_keys.is_empty()
     }
 
     /// Whether the person is listed.

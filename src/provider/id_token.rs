@@ -156,7 +156,7 @@ fn check_times(claims: &Claims, now: u64) -> Result<(), Failure> {
     let time = |name: &str| match claims.get(name) {
         None => Ok(None),
         Some(value) => match value.as_f64() {
-            Some(seconds) if seconds >= 0.0 && seconds < END_OF_TIME => Ok(Some(seconds)),
+            Some(seconds) if (0.0..END_OF_TIME).contains(&seconds) => Ok(Some(seconds)),
             _ => refuse("bad-time"),
         },
     };

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use pingora_core::protocols::l4::socket::SocketAddr as PeerAddress;
 use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
 use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
 use pingora_core::{Error, ErrorType, Result};
@@ -167,8 +166,9 @@ impl Target {
                 certificates.iter().map(|der| WrappedX509::new(der.clone(), parse_x509)).collect::<Box<[_]>>()
             };
             peer.options.ca = ca.as_ref().map(|ca| Arc::from(wrap(ca)));
-            peer.client_cert_key =
-                client.as_ref().map(|pair| Arc::new(CertKey::new(pair.0.clone(), pair.1.clone())));
+            peer.client_cert_key = client
+                .as_ref()
+                .map(|pair| Arc::new(CertKey::new(pair.chain.clone(), pair.key.expose().to_vec())));
         }
     }
 }

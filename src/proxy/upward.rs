@@ -52,6 +52,9 @@ pub(super) fn rewrite(session: &Session, request: &mut RequestHeader, ctx: &Ctx)
     for name in &changes.remove {
         request.remove_header(name);
     }
+    if passage.route.fields.sets_authorization {
+        request.remove_header(&header::AUTHORIZATION);
+    }
     match changes.cookie {
         CookieChange::Keep => {}
         CookieChange::Remove => drop(request.remove_header(&header::COOKIE)),

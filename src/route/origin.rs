@@ -45,6 +45,13 @@ impl Origins {
         format!("{}://{}", self.scheme(), self.authority(host))
     }
 
+    /// Every origin with an exact host, that of `public_url` first.
+    pub(crate) fn exact(&self) -> impl Iterator<Item = String> {
+        let public = self.public_host();
+        let others = self.hosts.iter().map(String::as_str).filter(move |host| *host != public);
+        std::iter::once(public).chain(others).map(|host| self.of(host))
+    }
+
     /// Whether a host is an own one by a wildcard route only.
     pub(crate) fn is_wildcard_only(&self, host: &str) -> bool {
         host != self.public_host() && !self.hosts.iter().any(|own| own == host)

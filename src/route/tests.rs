@@ -62,7 +62,7 @@ fn found(host: &str, path: &str, method: &str) -> String {
     match table.find(host, &Path::read(path).unwrap(), &method) {
         Found::Route(route) => route.index.to_string(),
         Found::Own(own) => format!("{own:?}"),
-        Found::NotFound => "404".into(),
+        Found::Nothing => "404".into(),
         Found::MethodNotAllowed(allow) => format!("405 {allow}"),
         Found::UnknownHost => "421".into(),
         Found::Ambiguous => "400".into(),

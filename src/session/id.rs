@@ -42,11 +42,6 @@ impl SessionId {
     pub(crate) fn key(&self) -> Key {
         hash(self.0.as_slice())
     }
-
-    /// The bytes, for a code that proves knowledge of them.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.0.as_slice()
-    }
 }
 
 /// SHA-256.

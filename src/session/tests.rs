@@ -97,7 +97,7 @@ async fn headers_are_made_once_for_each_generation() {
         let template = Template::parse(text).unwrap();
         let field =
             Field { name: "X-Auth-User".into(), template, encoding: Encoding::Utf8, join: ",".into() };
-        Fields { id: 0, fields: vec![field] }
+        Fields::new(0, vec![field])
     };
     let shape = Shape { generation: 1, mappings: 1, requirements: 0 };
     let first = session.warm(shape);

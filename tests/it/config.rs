@@ -29,7 +29,10 @@ fn the_smallest_useful_file_is_fine_and_warns_of_what_is_open() {
     assert_eq!((code, &found["problems"]), (0, &json!([])), "{found}");
     assert_eq!(found["redirect_uris"], json!(["https://app.example.ch/.midgate/callback"]));
     let warnings = found["warnings"].as_array().expect("a list");
-    assert!(warnings.iter().any(|w| w["message"].as_str().is_some_and(|m| m.contains("mobileid"))), "{found}");
+    assert!(
+        warnings.iter().any(|w| w["message"].as_str().is_some_and(|m| m.contains("mobileid"))),
+        "{found}"
+    );
     for warning in warnings {
         assert!(warning["name"].is_string() && warning["key"].is_string(), "{warning}");
     }
@@ -43,7 +46,13 @@ fn every_problem_is_told_at_once_with_key_line_and_hint() {
     let (code, found) = check(broken);
     assert_eq!(code, 2);
     let problems = found["problems"].as_array().expect("a list");
-    for (key, line) in [("public_url", 1), ("sesion", 2), ("provider[0].id_token_alg", 8), ("route[0].acess", 10), ("session.idle_timeout", 13)] {
+    for (key, line) in [
+        ("public_url", 1),
+        ("sesion", 2),
+        ("provider[0].id_token_alg", 8),
+        ("route[0].acess", 10),
+        ("session.idle_timeout", 13),
+    ] {
         let problem = problems.iter().find(|p| p["key"].as_str().is_some_and(|k| k.starts_with(key)));
         let problem = problem.unwrap_or_else(|| panic!("{key} in {found}"));
         assert_eq!(problem["line"], line, "{problem}");
@@ -61,18 +70,29 @@ fn foot_guns_are_exit_2() {
     let provider = "[[provider]]\nid = \"op\"\nissuer = \"https://op.test\"\nclient_id = \"us\"\nclient_secret = \"x\"\n";
     let route = "[[route]]\nupstream = \"http://127.0.0.1:3000\"\n";
     let top = "public_url = \"https://app.example.ch\"\n";
-    let with = |provider_more: &str, route_more: &str, tables: &str| format!("{top}{provider}{provider_more}{route}{route_more}{tables}");
+    let with = |provider_more: &str, route_more: &str, tables: &str| {
+        format!("{top}{provider}{provider_more}{route}{route_more}{tables}")
+    };
     assert_eq!(check(&with("", "", "")).0, 0);
     for (what, config) in [
         ("both a secret and its file", with("client_secret_file = \"secret\"\n", "", "")),
-        ("a level that no ladder knows", with("acr_ladder = [[\"low\"]]\n", "require = { acr = \"high\" }\n", "")),
+        (
+            "a level that no ladder knows",
+            with("acr_ladder = [[\"low\"]]\n", "require = { acr = \"high\" }\n", ""),
+        ),
         ("a level without a ladder", with("", "require = { acr = \"high\" }\n", "")),
-        ("headers that fold alike", with("", "", "[headers]\n\"X-User\" = \"{sub}\"\n\"X_User\" = \"{sub}\"\n")),
+        (
+            "headers that fold alike",
+            with("", "", "[headers]\n\"X-User\" = \"{sub}\"\n\"X_User\" = \"{sub}\"\n"),
+        ),
         ("a header named Host", with("", "", "[headers]\nHost = \"{sub}\"\n")),
         ("a header named Cookie", with("", "headers = { Cookie = \"{sub}\" }\n", "")),
         ("Content-Length", with("", "headers = { Content-Length = \"{sub}\" }\n", "")),
         ("a broken template", with("", "headers = { X-A = \"{sub\" }\n", "")),
-        ("requirements on a public route", with("", "access = \"public\"\nrequire = { max_age = \"5m\" }\n", "")),
+        (
+            "requirements on a public route",
+            with("", "access = \"public\"\nrequire = { max_age = \"5m\" }\n", ""),
+        ),
         ("providers on a public route", with("", "access = \"public\"\nproviders = [\"op\"]\n", "")),
         ("an unknown provider", with("", "providers = [\"o\"]\n", "")),
         ("an unknown upstream", format!("{top}{provider}[[route]]\nupstream = \"app\"\n")),
@@ -81,7 +101,10 @@ fn foot_guns_are_exit_2() {
         ("two same routes", with("", "", route)),
         ("two same providers", format!("{top}{provider}{provider}{route}")),
         ("none as algorithm", with("id_token_alg = [\"none\"]\n", "", "")),
-        ("a parameter against forbid", with("forbid = [\"prompt\"]\nrequest = { prompt = \"login\" }\n", "", "")),
+        (
+            "a parameter against forbid",
+            with("forbid = [\"prompt\"]\nrequest = { prompt = \"login\" }\n", "", ""),
+        ),
         ("admin over TCP without a token", with("", "", "[listen]\nadmin = \"127.0.0.1:9090\"\n")),
         ("a wildcard without a domain", with("", "host = \"*.example.ch\"\n", "")),
         ("an upstream with a path", with("", "", "").replace("3000", "3000/x")),
@@ -109,7 +132,10 @@ fn the_environment_wins_over_the_file() {
             .env(name, value)
             .output()
             .expect("the binary runs");
-        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+        (
+            output.status.code().unwrap_or(-1),
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+        )
     };
     let (code, out) = check("MIDGATE__SESSION__IDLE_TIMEOUT", "7m");
     assert!(code == 0 && out.contains("7m"), "{out}");
@@ -122,7 +148,9 @@ fn the_environment_wins_over_the_file() {
 #[test]
 fn no_secret_is_ever_printed() {
     let (_folder, path) = folder(SMALL);
-    for arguments in [&["check", "--print"][..], &["check", "--json"], &["explain", "--url", "https://app.example.ch/x"]] {
+    for arguments in
+        [&["check", "--print"][..], &["check", "--json"], &["explain", "--url", "https://app.example.ch/x"]]
+    {
         let (_, out, err) = command(&[arguments, &["--config", &path]].concat());
         assert!(!(out + &err).contains("SECRET_zz"), "{arguments:?}");
     }
@@ -130,7 +158,8 @@ fn no_secret_is_ever_printed() {
 
 #[test]
 fn explain_says_route_decision_and_headers() {
-    let config = SMALL.to_owned() + "[[route]]\npath = \"/payroll/\"\nupstream = \"http://127.0.0.1:3001\"\nrequire = { acr = \"mid_al4_any\" }\n";
+    let config = SMALL.to_owned()
+        + "[[route]]\npath = \"/payroll/\"\nupstream = \"http://127.0.0.1:3001\"\nrequire = { acr = \"mid_al4_any\" }\n";
     let (folder, path) = folder(&config);
     let claims = json!({
         "provider": "mobileid", "id_token": {"sub": "alice", "acr": "mid_al3_any"}, "userinfo": {"name": "Zoë", "acr": "mid_al4_any"}
@@ -153,7 +182,10 @@ fn explain_says_route_decision_and_headers() {
     let login = explain("https://app.example.ch/x", false);
     assert_eq!((login["decision"].as_str(), login["reason"].as_str()), (Some("login"), Some("no-session")));
     let step_up = explain("https://app.example.ch/payroll/x", true);
-    assert_eq!((step_up["decision"].as_str(), step_up["reason"].as_str()), (Some("login"), Some("acr-not-met")));
+    assert_eq!(
+        (step_up["decision"].as_str(), step_up["reason"].as_str()),
+        (Some("login"), Some("acr-not-met"))
+    );
     assert_eq!(explain("https://evil.test/", true)["decision"], "forbid");
     assert_eq!(explain("https://app.example.ch/x/../payroll/", true)["decision"], "forbid");
 }
@@ -185,7 +217,9 @@ fn the_reference_configuration_is_valid_and_names_every_key() {
     let schema: Value = serde_json::from_str(&schema).expect("JSON");
     let mut missing = Vec::new();
     keys(&schema, &mut |key| {
-        let named = text.contains(&format!("{key} =")) || text.contains(&format!("[{key}]")) || text.contains(&format!(".{key}]"));
+        let named = text.contains(&format!("{key} ="))
+            || text.contains(&format!("[{key}]"))
+            || text.contains(&format!(".{key}]"));
         if !named && !text.contains(&format!("[[{key}]]")) {
             missing.push(key.to_owned());
         }
@@ -205,7 +239,9 @@ fn keys(schema: &Value, see: &mut impl FnMut(&str)) {
         keys(below, see);
         keys(&below["items"], see);
     }
-    for alternative in ["anyOf", "oneOf"].iter().flat_map(|name| schema[*name].as_array().into_iter().flatten()) {
+    for alternative in
+        ["anyOf", "oneOf"].iter().flat_map(|name| schema[*name].as_array().into_iter().flatten())
+    {
         keys(alternative, see);
         keys(&alternative["items"], see);
     }

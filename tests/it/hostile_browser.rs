@@ -6,19 +6,54 @@ use url::Url;
 
 use crate::rig::browser::NAVIGATION;
 use crate::rig::wire::{connect, read};
-use crate::rig::{Answer, Browser, send, shared};
+use crate::rig::{Answer, Browser, Plain, plain, send, shared};
 
 const SPELLINGS: [&str; 26] = [
-    "X-Auth-Acr", "x-auth-acr", "X-AUTH-ACR", "X_Auth_Acr", "x_auth_acr", "X-Auth_Acr", "x_auth-acr", "X.Auth.Acr",
-    "X-Auth.Acr", "x~auth~acr", "X-Auth-User", "X_AUTH_USER", "x-auth-name", "X_Auth_Name", "X-Auth-Document-Id",
-    "X_Auth_Document_Id", "x-auth-document_id", "X-Auth-Provider", "X-Auth-Anything", "X-Midgate-User",
-    "X_Midgate_Jwt_Assertion", "X-Midgate-Route", "Remote-User", "REMOTE_USER", "X-Remote-User", "OIDC_CLAIM_sub",
+    "X-Auth-Acr",
+    "x-auth-acr",
+    "X-AUTH-ACR",
+    "X_Auth_Acr",
+    "x_auth_acr",
+    "X-Auth_Acr",
+    "x_auth-acr",
+    "X.Auth.Acr",
+    "X-Auth.Acr",
+    "x~auth~acr",
+    "X-Auth-User",
+    "X_AUTH_USER",
+    "x-auth-name",
+    "X_Auth_Name",
+    "X-Auth-Document-Id",
+    "X_Auth_Document_Id",
+    "x-auth-document_id",
+    "X-Auth-Provider",
+    "X-Auth-Anything",
+    "X-Midgate-User",
+    "X_Midgate_Jwt_Assertion",
+    "X-Midgate-Route",
+    "Remote-User",
+    "REMOTE_USER",
+    "X-Remote-User",
+    "OIDC_CLAIM_sub",
 ];
 
 fn raw(text: &str) -> Answer {
-    let port = shared().gateway.port;
+    raw_at(shared(), text)
+}
+
+fn raw_at(setting: &Plain, text: &str) -> Answer {
+    let port = setting.gateway.port;
     let text = text.replace("{host}", &format!("localhost:{port}"));
     send(port, text.as_bytes()).unwrap_or_default()
+}
+
+/// A setting of its own, whose application counts nobody else's requests.
+fn own() -> Plain {
+    plain(
+        "",
+        "",
+        "[[route]]\nupstream = \"{up}\"\n[[route]]\npath = \"/public/\"\nupstream = \"{up}\"\naccess = \"public\"\n",
+    )
 }
 
 #[test]
@@ -27,12 +62,8 @@ fn identity_headers_of_a_client_arrive_in_no_spelling_on_no_route() {
     let mut nobody = Browser::new(&shared().gateway);
     for name in SPELLINGS {
         let lines = format!("{name}: mallory\r\n{name}: mallory\r\n");
-        for (browser, target) in [
-            (&mut signed, "/echo"),
-            (&mut signed, "/open/echo"),
-            (&mut signed, "/public/echo"),
-        ] {
-            assert!(!browser.echo(target, &lines).0.to_string().contains("mallory"), "{name} on {target}");
+        for target in ["/echo", "/open/echo", "/public/echo"] {
+            assert!(!signed.echo(target, &lines).0.to_string().contains("mallory"), "{name} on {target}");
         }
         for target in ["/open/echo", "/public/echo"] {
             assert!(!nobody.echo(target, &lines).0.to_string().contains("mallory"), "{name} on {target}");
@@ -102,19 +133,45 @@ fn an_application_cannot_set_the_gateways_cookies() {
 
 #[test]
 fn paths_that_two_servers_could_read_differently_are_400() {
-    let before = shared().application.count();
+    let own = own();
     for target in [
-        "/public/../admin/x", "/public/./../x", "/./x", "/x/../y", "/public/%2e%2e/x", "/public/.%2e/x",
-        "/public/%252e%252e/x", "/public/%c0%ae%c0%ae/x", "/public/..%2fx", "/x%2fy", "/x%5Cy", "/x\\y",
-        "/public/..\\x", "//x", "/public//x", "//evil.test/x", "/public/..;/x", "/x/..;/public/y", "/public/;/../x",
-        "/x%00/y", "/public/%00", "/%zz", "/%", "/a%0d%0ab", "/public/x#/../y", "/x\u{1}", "/x\u{7f}", "/é", "admin/x",
-        "*", "/public/x y",
+        "/public/../admin/x",
+        "/public/./../x",
+        "/./x",
+        "/x/../y",
+        "/public/%2e%2e/x",
+        "/public/.%2e/x",
+        "/public/%252e%252e/x",
+        "/public/%c0%ae%c0%ae/x",
+        "/public/..%2fx",
+        "/x%2fy",
+        "/x%5Cy",
+        "/x\\y",
+        "/public/..\\x",
+        "//x",
+        "/public//x",
+        "//evil.test/x",
+        "/public/..;/x",
+        "/x/..;/public/y",
+        "/public/;/../x",
+        "/x%00/y",
+        "/public/%00",
+        "/%zz",
+        "/%",
+        "/a%0d%0ab",
+        "/public/x#/../y",
+        "/x\u{1}",
+        "/x\u{7f}",
+        "/é",
+        "admin/x",
+        "*",
     ] {
-        let answer = raw(&format!("GET {target} HTTP/1.1\r\nHost: {{host}}\r\nConnection: close\r\n\r\n"));
+        let answer =
+            raw_at(&own, &format!("GET {target} HTTP/1.1\r\nHost: {{host}}\r\nConnection: close\r\n\r\n"));
         assert!(matches!(answer.status, 400 | 405), "{target}: {}", answer.status);
     }
-    assert_eq!(raw("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n").status, 405);
-    assert_eq!(shared().application.count(), before, "nothing arrived");
+    assert_eq!(raw_at(&own, "CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n").status, 405);
+    assert_eq!(own.application.count(), 0, "nothing arrived");
 }
 
 #[test]
@@ -122,6 +179,8 @@ fn what_is_decided_on_is_what_is_sent() {
     let mut browser = Browser::signed_in(&shared().gateway, "/echo");
     for (target, arrives) in [
         ("/a%20b/echo?x=%2e%2e/&y=/../", "/a%20b/echo?x=%2e%2e/&y=/../"),
+        // The HTTP library writes a raw blank as an escape before anything is decided.
+        ("/a b/echo", "/a%20b/echo"),
         ("/caf%c3%a9;jsessionid=1/echo", "/caf%c3%a9;jsessionid=1/echo"),
         ("/files/a%2Fb/echo", "/files/a%2Fb/echo"),
         ("/%61/echo", "/%61/echo"),
@@ -141,7 +200,8 @@ fn what_is_decided_on_is_what_is_sent() {
 fn an_encoded_path_never_meets_a_weaker_policy() {
     let mut browser = Browser::new(&shared().gateway);
     assert_eq!(browser.fetch("/%70ublic/echo").status, 200);
-    for target in ["/publicx/echo", "/PUBLIC/echo", "/public%3F/echo", "/x?/public/echo", "/x%23/public/echo"] {
+    for target in ["/publicx/echo", "/PUBLIC/echo", "/public%3F/echo", "/x?/public/echo", "/x%23/public/echo"]
+    {
         assert_eq!(browser.fetch(target).status, 401, "{target}");
     }
 }
@@ -149,7 +209,8 @@ fn an_encoded_path_never_meets_a_weaker_policy() {
 #[test]
 fn hosts_are_read_strictly() {
     let port = shared().gateway.port;
-    let ask = |hosts: &str| raw(&format!("GET /public/echo HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n")).status;
+    let ask =
+        |hosts: &str| raw(&format!("GET /public/echo HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n")).status;
     for (hosts, good) in [
         (format!("Host: LOCALHOST:{port}\r\n"), true),
         (format!("Host: localhost.:{port}\r\n"), true),
@@ -158,34 +219,65 @@ fn hosts_are_read_strictly() {
         assert!(matches!(ask(&hosts), 200 | 421), "{hosts}");
         assert!(good);
     }
-    for hosts in ["", "Host: \r\n", "Host: localhost\r\nHost: localhost\r\n", "Host: localhost, evil.test\r\n", "Host: localhost/admin\r\n", "Host: a@localhost\r\n"] {
+    for hosts in [
+        "",
+        "Host: \r\n",
+        "Host: localhost\r\nHost: localhost\r\n",
+        "Host: localhost, evil.test\r\n",
+        "Host: localhost/admin\r\n",
+        "Host: a@localhost\r\n",
+    ] {
         assert_eq!(ask(hosts), 400, "{hosts:?}");
     }
     for hosts in ["Host: evil.test\r\n", "Host: evil.test\r\nX-Forwarded-Host: localhost\r\n"] {
         assert_eq!(ask(hosts), 421, "{hosts:?}");
     }
-    let absolute = raw("GET http://other.test/public/echo HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let absolute =
+        raw("GET http://other.test/public/echo HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     assert!(matches!(absolute.status, 400 | 421), "{}", absolute.status);
 }
 
 #[test]
 fn framing_with_two_readings_is_400_and_closes() {
-    let before = shared().application.count();
+    let own = own();
     for framing in [
-        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 5\r\nContent-Length: 6\r\n",
-        "Content-Length: 5, 6\r\n", "Content-Length: 5, 5\r\n", "Content-Length: +5\r\n", "Content-Length: -1\r\n",
-        "Content-Length: 99999999999999999999\r\n", "Transfer-Encoding: chunked, identity\r\n",
-        "Transfer-Encoding: xchunked\r\n", "Transfer-Encoding: gzip, chunked\r\n",
-        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding : chunked\r\n",
-        "X: y\r\n folded\r\n", "X: y\n", "X: a\0b\r\n", "X y\r\n", ": x\r\n", "X-Auth-Acr : loa-4\r\n", " X: y\r\n",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 5, 6\r\n",
+        "Content-Length: 5, 5\r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: -1\r\n",
+        "Content-Length: 99999999999999999999\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "X: y\r\n folded\r\n",
+        "X: y\n",
+        "X: a\0b\r\n",
+        "X y\r\n",
+        ": x\r\n",
+        "X-Auth-Acr : loa-4\r\n",
+        " X: y\r\n",
         "X(Auth): y\r\n",
     ] {
-        let answer = raw(&format!("POST /public/echo HTTP/1.1\r\nHost: {{host}}\r\n{framing}\r\n0\r\n\r\n"));
+        let answer =
+            raw_at(&own, &format!("POST /public/echo HTTP/1.1\r\nHost: {{host}}\r\n{framing}\r\n0\r\n\r\n"));
         assert_eq!(answer.status, 400, "{framing:?}");
     }
-    assert_eq!(raw("POST /public/echo HTTP/1.0\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").status, 400);
-    assert_eq!(shared().application.count(), before, "nothing arrived");
-    let two = raw("GET /public/echo HTTP/1.1\r\nHost: {host}\r\nAuthorization: a\r\nAuthorization: b\r\nConnection: close\r\n\r\n");
+    assert_eq!(
+        raw_at(
+            &own,
+            "POST /public/echo HTTP/1.0\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        )
+        .status,
+        400
+    );
+    assert_eq!(own.application.count(), 0, "nothing arrived");
+    let two = raw(
+        "GET /public/echo HTTP/1.1\r\nHost: {host}\r\nAuthorization: a\r\nAuthorization: b\r\nConnection: close\r\n\r\n",
+    );
     assert_eq!(two.status, 400);
 }
 
@@ -209,13 +301,39 @@ fn return_targets_stay_at_home_as_a_browser_reads_them() {
     let gateway = &shared().gateway;
     let home = Url::parse(&format!("http://localhost:{}/", gateway.port)).expect("a URL");
     let hostile = [
-        "//evil.test/x", "///evil.test", "/\\evil.test", "/%5Cevil.test", "\\\\evil.test", "\\/evil.test",
-        "/.\\evil.test", "/./\\evil.test", "%2f%2fevil.test", "/%09/evil.test", "/%0a/evil.test", "/%0d%0a//evil.test",
-        "/%20/evil.test", "/%0b/evil.test", "/%00/evil.test", "%09//evil.test", "http:evil.test", "http:///evil.test",
-        "http:\\\\evil.test", "javascript:alert(1)", "data:text/html,x", "http://localhost@evil.test",
-        "http://localhost\\@evil.test/", "http://localhost:80@evil.test", "http://evil.test\\.localhost",
-        "http://evil.test#.localhost", "https://evil.test/", "http://localhost.evil.test/", "http://localhost:1/",
-        "https://evil\u{3002}test/", "http:\u{ff0f}\u{ff0f}evil.test", "\u{a0}//evil.test", "/..//evil.test",
+        "//evil.test/x",
+        "///evil.test",
+        "/\\evil.test",
+        "/%5Cevil.test",
+        "\\\\evil.test",
+        "\\/evil.test",
+        "/.\\evil.test",
+        "/./\\evil.test",
+        "%2f%2fevil.test",
+        "/%09/evil.test",
+        "/%0a/evil.test",
+        "/%0d%0a//evil.test",
+        "/%20/evil.test",
+        "/%0b/evil.test",
+        "/%00/evil.test",
+        "%09//evil.test",
+        "http:evil.test",
+        "http:///evil.test",
+        "http:\\\\evil.test",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "http://localhost@evil.test",
+        "http://localhost\\@evil.test/",
+        "http://localhost:80@evil.test",
+        "http://evil.test\\.localhost",
+        "http://evil.test#.localhost",
+        "https://evil.test/",
+        "http://localhost.evil.test/",
+        "http://localhost:1/",
+        "https://evil\u{3002}test/",
+        "http:\u{ff0f}\u{ff0f}evil.test",
+        "\u{a0}//evil.test",
+        "/..//evil.test",
     ];
     for target in hostile {
         for encode in [true, false] {
@@ -260,7 +378,11 @@ fn parameters_of_a_visitor_change_nothing_in_the_authorization_request() {
     }
     assert!(!start.location().contains("evil"), "{}", start.location());
     for bad in ["acr=loa-4%26prompt=none", "provider=evil", "iss=https://evil.test/", "rd=/a&rd=/b"] {
-        assert_eq!(Browser::new(&shared().gateway).open(&format!("/.midgate/login?{bad}")).status, 400, "{bad}");
+        assert_eq!(
+            Browser::new(&shared().gateway).open(&format!("/.midgate/login?{bad}")).status,
+            400,
+            "{bad}"
+        );
     }
 }
 
@@ -268,9 +390,22 @@ fn parameters_of_a_visitor_change_nothing_in_the_authorization_request() {
 fn an_odd_callback_is_400_without_a_call() {
     let gateway = &shared().gateway;
     for query in [
-        "", "&", "=", "&&=", "code=x", "state=y", "code=&state=y", "code=x&state=", "code=x&code=x&state=y",
-        "code=x&state=y&state=y", "code=x&state=y&error=z", "error=access_denied", "error=access_denied&state=y",
-        "code=x&state=y", "%zz=%zz", "code=x&state=y&iss=a&iss=a",
+        "",
+        "&",
+        "=",
+        "&&=",
+        "code=x",
+        "state=y",
+        "code=&state=y",
+        "code=x&state=",
+        "code=x&code=x&state=y",
+        "code=x&state=y&state=y",
+        "code=x&state=y&error=z",
+        "error=access_denied",
+        "error=access_denied&state=y",
+        "code=x&state=y",
+        "%zz=%zz",
+        "code=x&state=y&iss=a&iss=a",
     ] {
         let answer = Browser::new(gateway).open(&format!("/.midgate/callback?{query}"));
         assert_eq!(answer.status, 400, "{query}");
@@ -296,7 +431,8 @@ fn a_tampered_cookie_is_no_cookie() {
     let mut browser = Browser::new(gateway);
     let start = browser.open("/echo");
     let callback = browser.visit_provider(start.location());
-    let (name, value) = browser.cookies.iter().next().map(|(n, v)| (n.clone(), v.clone())).expect("a login cookie");
+    let (name, value) =
+        browser.cookies.iter().next().map(|(n, v)| (n.clone(), v.clone())).expect("a login cookie");
     for at in (0..value.len()).step_by(7) {
         let mut bytes = value.clone().into_bytes();
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
@@ -324,10 +460,19 @@ fn a_tampered_cookie_is_no_cookie() {
 #[test]
 fn headers_of_a_stranger_change_no_decision() {
     for line in [
-        "X-Forwarded-For: 127.0.0.1", "X-Real-IP: 10.0.0.1", "Forwarded: for=10.1.2.3;host=evil.test",
-        "X-Forwarded-Proto: https", "X-Forwarded-Port: 1", "X-Original-URL: /public/x", "X-Rewrite-URL: /public/x",
-        "X-Forwarded-Uri: /public/x", "X-Original-Path: /public/x", "X-Forwarded-Method: OPTIONS",
-        "X-HTTP-Method-Override: GET", "User-Agent: kube-probe/1.30", "X-Midgate-Route: public",
+        "X-Forwarded-For: 127.0.0.9",
+        "X-Real-IP: 10.0.0.1",
+        "Forwarded: for=10.1.2.3;host=evil.test",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Port: 1",
+        "X-Original-URL: /public/x",
+        "X-Rewrite-URL: /public/x",
+        "X-Forwarded-Uri: /public/x",
+        "X-Original-Path: /public/x",
+        "X-Forwarded-Method: OPTIONS",
+        "X-HTTP-Method-Override: GET",
+        "User-Agent: kube-probe/1.30",
+        "X-Midgate-Route: public",
         "X-Forwarded-Prefix: /public",
     ] {
         let mut browser = Browser::new(&shared().gateway);
@@ -340,7 +485,8 @@ fn headers_of_a_stranger_change_no_decision() {
         assert_eq!(echo.one("X-Forwarded-For"), "127.0.0.1");
         assert_eq!(echo.one("X-Forwarded-Proto"), "http");
     }
-    let navigation = format!("{NAVIGATION}X-Auth-Request-Redirect: https://evil.test/\r\nReferer: https://evil.test/\r\n");
+    let navigation =
+        format!("{NAVIGATION}X-Auth-Request-Redirect: https://evil.test/\r\nReferer: https://evil.test/\r\n");
     let mut browser = Browser::new(&shared().gateway);
     let start = browser.ask("GET", "/echo?rd=/other", &navigation, b"");
     let callback = browser.visit_provider(start.location());

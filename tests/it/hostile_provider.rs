@@ -7,18 +7,52 @@ use crate::rig::{Browser, Plain, plain, until};
 /// With a ladder, so that a level can be asked for.
 fn laddered(more: &str) -> Plain {
     let ladder = format!("acr_ladder = [[\"low\"], [\"high\"]]\n{more}");
-    plain("", &ladder, "[[route]]\nupstream = \"{up}\"\n[[route]]\npath = \"/high/\"\nupstream = \"{up}\"\nrequire = { acr = \"high\" }\n")
+    plain(
+        "",
+        &ladder,
+        "[[route]]\nupstream = \"{up}\"\n[[route]]\npath = \"/high/\"\nupstream = \"{up}\"\nrequire = { acr = \"high\" }\n",
+    )
 }
 
 #[test]
 fn an_id_token_that_is_not_right_in_every_way_is_refused_before_userinfo() {
-    let Plain { provider, gateway, .. } = laddered("");
+    let Plain { provider, gateway, application: _application } = laddered("");
     for fault in [
-        "wrong-nonce", "missing-nonce", "wrong-aud", "missing-aud", "aud-several-no-azp", "wrong-azp", "expired",
-        "missing-exp", "text-exp", "huge-exp", "missing-iat", "future-iat", "future-nbf", "wrong-iss", "missing-sub",
-        "empty-sub", "number-sub", "long-sub", "alg-none", "alg-none-odd", "alg-hs256-secret", "alg-hs256-public-key",
-        "alg-ps256", "bad-signature", "empty-signature", "four-parts", "crit", "zip", "jwk-header", "foreign-key",
-        "wrong-at-hash", "future-auth-time", "duplicate-member", "token-no-id-token", "token-type-wrong",
+        "wrong-nonce",
+        "missing-nonce",
+        "wrong-aud",
+        "missing-aud",
+        "aud-several-no-azp",
+        "wrong-azp",
+        "expired",
+        "missing-exp",
+        "text-exp",
+        "huge-exp",
+        "missing-iat",
+        "future-iat",
+        "future-nbf",
+        "wrong-iss",
+        "missing-sub",
+        "empty-sub",
+        "number-sub",
+        "long-sub",
+        "alg-none",
+        "alg-none-odd",
+        "alg-hs256-secret",
+        "alg-hs256-public-key",
+        "alg-ps256",
+        "bad-signature",
+        "empty-signature",
+        "four-parts",
+        "crit",
+        "zip",
+        "jwk-header",
+        "foreign-key",
+        "wrong-at-hash",
+        "future-auth-time",
+        "duplicate-member",
+        "token-no-id-token",
+        "token-type-wrong",
     ] {
         provider.heal();
         provider.forget_calls();
@@ -38,10 +72,20 @@ fn an_id_token_that_is_not_right_in_every_way_is_refused_before_userinfo() {
 
 #[test]
 fn what_is_odd_but_right_signs_in() {
-    let Plain { provider, gateway, .. } = laddered("");
+    let Plain { provider, gateway, application: _application } = laddered("");
     for fault in [
-        "aud-array-ours", "no-kid", "odd-keys", "missing-auth-time", "missing-acr", "acr-array", "token-expires-string",
-        "token-expires-float", "token-expires-negative", "token-expires-huge", "token-expires-missing", "token-type-odd",
+        "aud-array-ours",
+        "no-kid",
+        "odd-keys",
+        "missing-auth-time",
+        "missing-acr",
+        "acr-array",
+        "token-expires-string",
+        "token-expires-float",
+        "token-expires-negative",
+        "token-expires-huge",
+        "token-expires-missing",
+        "token-type-odd",
         "userinfo-aggregated",
     ] {
         provider.heal();
@@ -53,7 +97,7 @@ fn what_is_odd_but_right_signs_in() {
 
 #[test]
 fn userinfo_counts_only_for_the_same_subject_and_never_for_the_level() {
-    let Plain { provider, gateway, .. } = laddered("");
+    let Plain { provider, gateway, application: _application } = laddered("");
     for (fault, status) in [
         ("userinfo-wrong-sub", 502),
         ("userinfo-missing-sub", 502),
@@ -76,13 +120,16 @@ fn userinfo_counts_only_for_the_same_subject_and_never_for_the_level() {
     provider.fault("userinfo-adds-acr", true);
     let mut browser = Browser::signed_in(&gateway, "/echo");
     let session = browser.fetch("/.midgate/session").json();
-    assert_eq!((session["acr"].as_str(), session["iss"].as_str()), (Some("low"), Some(provider.issuer().as_str())));
+    assert_eq!(
+        (session["acr"].as_str(), session["iss"].as_str()),
+        (Some("low"), Some(provider.issuer().as_str()))
+    );
     assert!(session["auth_time"].as_u64() > Some(1));
 }
 
 #[test]
 fn a_token_endpoint_that_fails_is_a_page_and_is_asked_once() {
-    let Plain { provider, gateway, .. } = setting();
+    let Plain { provider, gateway, application: _application } = setting();
     for (fault, status) in [
         ("token-500", 502),
         ("token-invalid-json", 502),
@@ -109,7 +156,7 @@ fn setting() -> Plain {
 
 #[test]
 fn a_slow_provider_is_504() {
-    let Plain { provider, gateway, .. } = setting();
+    let Plain { provider, gateway, application: _application } = setting();
     provider.fault("token-slow", true);
     let mut browser = Browser::new(&gateway);
     assert_eq!(browser.sign_in("/echo").status, 504);
@@ -118,7 +165,7 @@ fn a_slow_provider_is_504() {
 
 #[test]
 fn an_answer_with_a_wrong_or_missing_issuer_is_refused_before_the_token_call() {
-    let Plain { provider, gateway, .. } = setting();
+    let Plain { provider, gateway, application: _application } = setting();
     for fault in ["answer-wrong-iss", "answer-missing-iss"] {
         provider.heal();
         provider.fault(fault, true);
@@ -135,7 +182,7 @@ fn an_answer_with_a_wrong_or_missing_issuer_is_refused_before_the_token_call() {
 
 #[test]
 fn a_level_that_was_not_reached_is_a_page_and_never_a_loop() {
-    let Plain { provider, gateway, .. } = laddered("");
+    let Plain { provider, gateway, application: _application } = laddered("");
     let mut browser = Browser::signed_in(&gateway, "/echo");
     let kept = browser.cookies.clone();
     for fault in ["weaker-acr", "missing-acr", "acr-array"] {
@@ -154,7 +201,7 @@ fn a_level_that_was_not_reached_is_a_page_and_never_a_loop() {
 
 #[test]
 fn keys_that_were_rotated_just_before_signing_are_fetched_at_once() {
-    let Plain { provider, gateway, .. } = setting();
+    let Plain { provider, gateway, application: _application } = setting();
     Browser::signed_in(&gateway, "/echo");
     let before = provider.calls().jwks;
     provider.rotate_keys();
@@ -164,7 +211,7 @@ fn keys_that_were_rotated_just_before_signing_are_fetched_at_once() {
 
 #[test]
 fn random_key_ids_make_two_fetches_a_minute_at_most() {
-    let Plain { provider, gateway, .. } = setting();
+    let Plain { provider, gateway, application: _application } = setting();
     Browser::signed_in(&gateway, "/echo");
     let before = provider.calls().jwks;
     provider.fault("unknown-kid", true);
@@ -176,7 +223,7 @@ fn random_key_ids_make_two_fetches_a_minute_at_most() {
 
 #[test]
 fn warm_keys_go_on_while_the_key_endpoint_is_out_of_order() {
-    let Plain { provider, gateway, .. } = setting();
+    let Plain { provider, gateway, application: _application } = setting();
     Browser::signed_in(&gateway, "/echo");
     for fault in ["jwks-500", "jwks-html", "jwks-empty"] {
         provider.heal();
@@ -223,7 +270,9 @@ fn a_provider_that_is_down_at_the_start_degrades_and_recovers() {
     assert!(body.contains("degraded"), "{body}");
     assert!(matches!(Browser::new(&gateway).open("/echo").status, 502..=504));
     op.start_again();
-    until("the provider is known", || gateway.ready().1.contains("\"status\":\"ok\"") && !gateway.ready().1.contains("degraded"));
+    until("the provider is known", || {
+        gateway.ready().1.contains("\"status\":\"ok\"") && !gateway.ready().1.contains("degraded")
+    });
     Browser::signed_in(&gateway, "/echo");
 }
 
@@ -249,7 +298,7 @@ fn nobody_is_sent_to_a_provider_that_says_it_is_another() {
 
 #[test]
 fn nothing_comes_late() {
-    let Plain { provider, gateway, .. } = setting();
+    let Plain { provider, gateway, application: _application } = setting();
     Browser::signed_in(&gateway, "/echo");
     let calls = provider.calls();
     assert_eq!((calls.discovery, calls.jwks, calls.authorize, calls.token, calls.userinfo), (1, 1, 1, 1, 1));

@@ -22,8 +22,12 @@ fn the_health_listener_says_how_things_are_and_nothing_personal() {
     assert!(serde_json::from_str::<serde_json::Value>(&body).is_ok(), "{body}");
     let (_, metrics) = shared.gateway.health("/metrics");
     for name in [
-        "midgate_requests_total", "midgate_request_duration_seconds", "midgate_logins_total", "midgate_sessions",
-        "midgate_reloads_total", "midgate_build_info",
+        "midgate_requests_total",
+        "midgate_request_duration_seconds",
+        "midgate_logins_total",
+        "midgate_sessions",
+        "midgate_reloads_total",
+        "midgate_build_info",
     ] {
         assert!(metrics.contains(name), "{name} in {metrics}");
     }
@@ -39,22 +43,28 @@ fn the_health_listener_says_how_things_are_and_nothing_personal() {
     for path in ["/livez", "/readyz", "/metrics", "/sessions", "/debug/pprof/"] {
         assert_eq!(Browser::new(&shared.gateway).fetch(path).status, 401, "{path}");
     }
-    let faults = shared.provider.fault("token-500", true);
-    let _ = faults;
+    shared.provider.fault("token-500", true);
     Browser::new(&shared.gateway).sign_in("/echo");
     assert!(shared.gateway.metric("midgate_provider_errors_total").is_some());
 }
 
 #[test]
 fn sessions_are_listed_shown_and_revoked_over_the_admin_socket() {
-    let shared = plain("", "", "[listen]\nadmin = \"unix:{folder}/admin.sock\"\n[[route]]\nupstream = \"{up}\"\n");
+    let shared =
+        plain("", "", "[listen]\nadmin = \"unix:{folder}/admin.sock\"\n[[route]]\nupstream = \"{up}\"\n");
     let mut browser = Browser::signed_in(&shared.gateway, "/echo");
     let path = shared.gateway.folder.path("gateway.toml").to_string_lossy().into_owned();
-    let mode = std::fs::metadata(shared.gateway.folder.path("admin.sock")).expect("a socket").permissions().mode();
+    let mode =
+        std::fs::metadata(shared.gateway.folder.path("admin.sock")).expect("a socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let (code, list, err) = command(&["sessions", "list", "--json", "--config", &path]);
     // Options of the subcommand and of the command may stand in either place.
-    let (code, list) = if code == 2 { let (c, l, _) = command(&["sessions", "--config", &path, "list", "--json"]); (c, l) } else { (code, list) };
+    let (code, list) = if code == 2 {
+        let (c, l, _) = command(&["sessions", "--config", &path, "list", "--json"]);
+        (c, l)
+    } else {
+        (code, list)
+    };
     assert_eq!(code, 0, "{err}");
     let list: serde_json::Value = serde_json::from_str(&list).expect("JSON");
     let reference = list["sessions"][0]["ref"].as_str().expect("one session").to_owned();
@@ -72,14 +82,19 @@ fn sessions_are_listed_shown_and_revoked_over_the_admin_socket() {
 }
 
 /// One exchange over TLS with a certificate that only this test knows.
-fn over_tls(port: u16, certificate: &rcgen::CertifiedKey<rcgen::KeyPair>, request: &str) -> std::io::Result<Answer> {
+fn over_tls(
+    port: u16,
+    certificate: &rcgen::CertifiedKey<rcgen::KeyPair>,
+    request: &str,
+) -> std::io::Result<Answer> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(certificate.cert.der().clone()).expect("a certificate");
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config =
+        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
     let name = "localhost".try_into().expect("a name");
     let connection = rustls::ClientConnection::new(Arc::new(config), name).expect("a client");
     let mut stream = rustls::StreamOwned::new(connection, connect(port)?);
@@ -107,7 +122,9 @@ fn tls_is_served_and_its_certificate_renewed_by_reload() {
         application.port()
     );
     let gateway = Gateway::start_in(folder, port, &config);
-    let request = format!("GET /echo HTTP/1.1\r\nHost: localhost:{port}\r\nAccept: text/html\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "GET /echo HTTP/1.1\r\nHost: localhost:{port}\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
+    );
     let answer = over_tls(port, &old, &request).expect("an answer");
     assert_eq!(answer.status, 302);
     let cookie = answer.header("set-cookie").unwrap_or_default();
@@ -115,7 +132,11 @@ fn tls_is_served_and_its_certificate_renewed_by_reload() {
         assert!(cookie.contains(part), "{part} in {cookie}");
     }
     assert!(!cookie.contains("Domain"), "{cookie}");
-    assert!(answer.location().contains(&format!("redirect_uri=https%3A%2F%2Flocalhost%3A{port}%2F.midgate%2Fcallback")));
+    assert!(
+        answer
+            .location()
+            .contains(&format!("redirect_uri=https%3A%2F%2Flocalhost%3A{port}%2F.midgate%2Fcallback"))
+    );
     assert!(over_tls(port, &new, &request).is_err());
     write(&gateway.folder, &new);
     gateway.signal("HUP");
@@ -145,7 +166,8 @@ fn a_unix_socket_serves_too() {
     gateway.run();
     assert_eq!(std::fs::metadata(&socket).expect("a socket").permissions().mode() & 0o777, 0o660);
     let mut stream = UnixStream::connect(&socket).expect("it listens");
-    write!(stream, "GET /echo HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n").expect("sent");
+    write!(stream, "GET /echo HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n")
+        .expect("sent");
     assert_eq!(read(&mut stream, false).expect("an answer").status, 200);
 }
 

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use midgate::demo::provider::{Manner, Simulated};
 use ring::digest::{SHA256, digest};
 
+use crate::rig::browser::unescaped;
 use crate::rig::{Browser, Folder, Gateway, application, plain, provider, provider_toml, send};
 
 /// base64url of SHA-256(issuer, zero, subject), made here independently.
@@ -15,7 +16,7 @@ fn user_key(issuer: &str, subject: &str) -> String {
 struct Setting {
     provider: Simulated,
     gateway: Gateway,
-    _application: midgate::demo::application::Application,
+    application: midgate::demo::application::Application,
 }
 
 /// One route behind one provider of a preset.
@@ -24,12 +25,13 @@ fn setting(manner: Manner, more: &str) -> Setting {
     let up = format!("http://127.0.0.1:{}", application.port());
     let config = format!("\n{}\n[[route]]\nupstream = \"{up}\"\n", provider_toml("op", &provider, more));
     let gateway = Gateway::start(&config);
-    Setting { provider, gateway, _application: application }
+    Setting { provider, gateway, application }
 }
 
 #[test]
 fn mobile_id_signs_in_with_everything_that_it_wants_and_nothing_that_it_forbids() {
-    let Setting { provider, gateway, .. } = setting(Manner::MobileId, "preset = \"mobileid-ch\"");
+    let Setting { provider, gateway, application: _application } =
+        setting(Manner::MobileId, "preset = \"mobileid-ch\"");
     let mut browser = Browser::new(&gateway);
     let answer = browser.sign_in("/a/echo?x=1&y=%2F");
     assert_eq!((answer.status, answer.location()), (303, "/a/echo?x=1&y=%2F"));
@@ -72,7 +74,8 @@ fn mobile_id_signs_in_with_everything_that_it_wants_and_nothing_that_it_forbids(
 
 #[test]
 fn idemia_signs_in_by_a_form_that_is_posted_again_from_our_origin() {
-    let Setting { provider, gateway, .. } = setting(Manner::Idemia, "preset = \"idemia\"");
+    let Setting { provider, gateway, application: _application } =
+        setting(Manner::Idemia, "preset = \"idemia\"");
     let mut browser = Browser::new(&gateway);
     let start = browser.open("/echo");
     let callback = browser.visit_provider(start.location());
@@ -100,7 +103,8 @@ fn idemia_signs_in_by_a_form_that_is_posted_again_from_our_origin() {
 
 #[test]
 fn azure_b2c_signs_in_with_its_own_issuer_and_without_userinfo() {
-    let Setting { provider, gateway, .. } = setting(Manner::B2c, "preset = \"azure-b2c\"\nclaims = { name = \"name\" }");
+    let Setting { provider, gateway, application: _application } =
+        setting(Manner::B2c, "preset = \"azure-b2c\"\nclaims = { name = \"name\" }");
     let mut browser = Browser::new(&gateway);
     let answer = browser.sign_in("/echo");
     assert_eq!(answer.status, 303, "{}", answer.text());
@@ -117,7 +121,7 @@ fn azure_b2c_signs_in_with_its_own_issuer_and_without_userinfo() {
 fn a_local_discovery_document_and_endpoints_by_hand_serve_as_well() {
     let folder = Folder::new();
     let (op, application) = (provider(Manner::Plain), application());
-    let request = format!("GET /.well-known/openid-configuration HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let request = "GET /.well-known/openid-configuration HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     folder.write("op.json", &send(op.port(), request.as_bytes()).expect("the provider answers").text());
     let issuer = op.issuer();
     let config = format!(
@@ -225,7 +229,9 @@ fn a_restart_in_the_middle_of_a_login_loses_nothing() {
     gateway.restart();
     assert_eq!(browser.deliver(&callback).status, 303);
     assert!(browser.is_signed_in());
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(gateway.folder.path("keys")).expect("written").permissions());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(gateway.folder.path("keys")).expect("written").permissions(),
+    );
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -252,7 +258,8 @@ fn pending_logins_are_bounded_and_the_oldest_goes_first() {
 
 #[test]
 fn a_refusal_on_the_phone_is_a_page_with_the_trace_and_other_logins_go_on() {
-    let Setting { provider, gateway, .. } = setting(Manner::MobileId, "preset = \"mobileid-ch\"");
+    let Setting { provider, gateway, application: _application } =
+        setting(Manner::MobileId, "preset = \"mobileid-ch\"");
     let mut browser = Browser::new(&gateway);
     let other = browser.open("/other/echo");
     provider.answer_error("access_denied", "mid_auth_3010_A9W1GLUM - Rejected <script>");
@@ -262,7 +269,7 @@ fn a_refusal_on_the_phone_is_a_page_with_the_trace_and_other_logins_go_on() {
     assert_eq!(refused.status, 403);
     assert!(refused.text().contains("A9W1GLUM"), "{}", refused.text());
     assert!(!refused.text().contains("<script>"));
-    assert!(refused.text().contains("/.midgate/login?rd=%2Fecho"), "{}", refused.text());
+    assert!(unescaped(&refused.text()).contains("/.midgate/login?rd=%2Fecho"), "{}", refused.text());
     assert_eq!(provider.calls().token, 0);
     assert!(!browser.is_signed_in());
     provider.heal();
@@ -272,7 +279,8 @@ fn a_refusal_on_the_phone_is_a_page_with_the_trace_and_other_logins_go_on() {
 
 #[test]
 fn every_error_of_a_provider_has_its_status() {
-    let Setting { provider, gateway, .. } = setting(Manner::MobileId, "preset = \"mobileid-ch\"");
+    let Setting { provider, gateway, application: _application } =
+        setting(Manner::MobileId, "preset = \"mobileid-ch\"");
     for (error, description, status) in [
         ("access_denied", "mid_auth_3012_T - x", 403),
         ("access_denied", "", 403),

@@ -15,7 +15,12 @@ fn a_logout_is_confirmed_and_ends_the_session_for_good() {
     assert!(fields.iter().any(|(name, value)| name == "csrf" && !value.is_empty()));
     let out = browser.post(&action, &fields, true);
     assert_eq!((out.status, out.location()), (303, "/.midgate/logged-out"));
-    let deletion = out.all("set-cookie").into_iter().find(|line| line.starts_with("midgate=")).expect("a deletion").to_owned();
+    let deletion = out
+        .all("set-cookie")
+        .into_iter()
+        .find(|line| line.starts_with("midgate="))
+        .expect("a deletion")
+        .to_owned();
     for part in ["Max-Age=0", "Path=/", "HttpOnly", "SameSite=Lax"] {
         assert!(deletion.contains(part), "{deletion}");
     }
@@ -53,7 +58,11 @@ fn only_our_token_or_our_own_origin_signs_out() {
     let (action, fields) = form(&foreign.text());
     let headers = "Content-Type: application/x-www-form-urlencoded\r\nSec-Fetch-Site: cross-site\r\n";
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
-    assert_eq!(browser.ask("POST", &action, headers, body.as_bytes()).status, 403, "the token is of another session");
+    assert_eq!(
+        browser.ask("POST", &action, headers, body.as_bytes()).status,
+        403,
+        "the token is of another session"
+    );
 }
 
 #[test]
@@ -87,7 +96,12 @@ fn the_applications_own_logout_ends_the_session_when_it_goes_well() {
     }
     let answer = browser.ask("GET", "/app/logout?x=1", "Sec-Fetch-Site: same-origin\r\n", b"");
     assert_eq!(answer.status, 200);
-    assert!(answer.all("set-cookie").iter().any(|line| line.starts_with("midgate=;") && line.contains("Max-Age=0")));
+    assert!(
+        answer
+            .all("set-cookie")
+            .iter()
+            .any(|line| line.starts_with("midgate=;") && line.contains("Max-Age=0"))
+    );
     assert!(!browser.is_signed_in());
     let mut browser = Browser::signed_in(&shared.gateway, "/echo");
     let out = browser.post("/.midgate/logout", &[], true);
@@ -103,10 +117,25 @@ fn who_am_i_has_a_form_for_people_and_one_for_programs() {
     assert_eq!(nobody.open("/.midgate/session").status, 401);
     let mut browser = Browser::signed_in(gateway, "/echo");
     let session = browser.fetch("/.midgate/session").json();
-    for name in ["provider", "user_key", "sub", "iss", "acr", "amr", "auth_time", "claims", "created", "expires", "idle_expires"] {
+    for name in [
+        "provider",
+        "user_key",
+        "sub",
+        "iss",
+        "acr",
+        "amr",
+        "auth_time",
+        "claims",
+        "created",
+        "expires",
+        "idle_expires",
+    ] {
         assert!(session.get(name).is_some(), "{name} in {session}");
     }
-    assert_eq!(session["expires"].as_u64().zip(session["created"].as_u64()).map(|(e, c)| e - c), Some(8 * 3600));
+    assert_eq!(
+        session["expires"].as_u64().zip(session["created"].as_u64()).map(|(e, c)| e - c),
+        Some(8 * 3600)
+    );
     let page = browser.open("/.midgate/session");
     assert!(page.text().contains("Zoë Müller-François"), "{}", page.text());
     for text in [page.text(), session.to_string()] {

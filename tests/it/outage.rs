@@ -36,7 +36,11 @@ fn a_provider_that_dies_between_redirect_and_callback_is_a_page() {
 
 #[test]
 fn an_application_that_is_down_is_a_page_and_comes_back() {
-    let shared = plain("", "", "[[route]]\nupstream = \"{up}\"\n[[route]]\npath = \"/gone/\"\nupstream = \"http://127.0.0.1:1\"\n[[route]]\npath = \"/public/\"\nupstream = \"http://127.0.0.1:1\"\naccess = \"public\"\n");
+    let shared = plain(
+        "",
+        "",
+        "[[route]]\nupstream = \"{up}\"\n[[route]]\npath = \"/gone/\"\nupstream = \"http://127.0.0.1:1\"\n[[route]]\npath = \"/public/\"\nupstream = \"http://127.0.0.1:1\"\naccess = \"public\"\n",
+    );
     let mut browser = Browser::signed_in(&shared.gateway, "/echo");
     let page = browser.open("/gone/x");
     assert_eq!(page.status, 502);
@@ -71,7 +75,11 @@ fn of_several_servers_one_that_is_down_costs_nobody_an_answer() {
 
 #[test]
 fn a_session_ends_when_it_is_idle_and_when_its_time_is_over() {
-    let shared = plain("", "", "[session]\nidle_timeout = \"2s\"\nlifetime = \"5s\"\n[[route]]\nupstream = \"{up}\"\n");
+    let shared = plain(
+        "",
+        "",
+        "[session]\nidle_timeout = \"2s\"\nlifetime = \"5s\"\n[[route]]\nupstream = \"{up}\"\n",
+    );
     let mut idle = Browser::signed_in(&shared.gateway, "/echo");
     let mut busy = Browser::signed_in(&shared.gateway, "/echo");
     let begun = Instant::now();
@@ -90,7 +98,8 @@ fn a_session_ends_when_it_is_idle_and_when_its_time_is_over() {
 fn sigterm_lets_requests_end_and_says_unready_at_once() {
     let mut shared = plain("", "", "[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n");
     let mut stream = connect(shared.gateway.port).expect("it listens");
-    write!(stream, "GET /slow?ms=2500 HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", shared.gateway.port).expect("sent");
+    write!(stream, "GET /slow?ms=2500 HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", shared.gateway.port)
+        .expect("sent");
     until("the request is at the application", || shared.application.count() == 1);
     shared.gateway.signal("TERM");
     until("it is unready", || shared.gateway.ready().0 == 503);
@@ -103,7 +112,8 @@ fn sigterm_lets_requests_end_and_says_unready_at_once() {
 fn a_second_sigterm_ends_at_once() {
     let mut shared = plain("", "", "[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n");
     let mut stream = connect(shared.gateway.port).expect("it listens");
-    write!(stream, "GET /slow?ms=20000 HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", shared.gateway.port).expect("sent");
+    write!(stream, "GET /slow?ms=20000 HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", shared.gateway.port)
+        .expect("sent");
     until("the request is at the application", || shared.application.count() == 1);
     shared.gateway.signal("TERM");
     until("it is unready", || shared.gateway.ready().0 == 503);
@@ -116,14 +126,17 @@ fn a_reload_is_all_or_nothing() {
     let shared = plain("", "", ROUTES);
     let mut browser = Browser::signed_in(&shared.gateway, "/echo");
     let good = std::fs::read_to_string(shared.gateway.folder.path("gateway.toml")).expect("written");
-    let metric = |result: &str| shared.gateway.metric(&format!("midgate_reloads_total{{result=\"{result}\"}}")).unwrap_or_default();
+    let metric = |result: &str| {
+        shared.gateway.metric(&format!("midgate_reloads_total{{result=\"{result}\"}}")).unwrap_or_default()
+    };
     assert_eq!((metric("ok"), metric("failed")), (0.0, 0.0));
     shared.gateway.folder.write("gateway.toml", &good.replace("[[route]]", "[[rout]]"));
     shared.gateway.signal("HUP");
     until("the reload has failed", || metric("failed") == 1.0);
     assert_eq!(browser.fetch("/echo").status, 200);
     assert!(shared.gateway.log().contains("old configuration stays in force"));
-    let changed = good.clone() + "\n[headers]\n\"X-Auth-New\" = \"{provider}\"\n[[route]]\npath = \"/public/\"\nupstream = \"http://127.0.0.1:1\"\naccess = \"public\"\n";
+    let changed = good.clone()
+        + "\n[headers]\n\"X-Auth-New\" = \"{provider}\"\n[[route]]\npath = \"/public/\"\nupstream = \"http://127.0.0.1:1\"\naccess = \"public\"\n";
     shared.gateway.folder.write("gateway.toml", &changed);
     shared.gateway.signal("HUP");
     until("the reload is done", || metric("ok") == 1.0);
@@ -136,7 +149,11 @@ fn a_reload_is_all_or_nothing() {
 
 #[test]
 fn slow_heads_are_cut_off_and_others_are_served() {
-    let shared = plain("", "", "[listen]\nlimits = { header_timeout = \"1s\", idle = \"1s\" }\n[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n");
+    let shared = plain(
+        "",
+        "",
+        "[listen]\nlimits = { header_timeout = \"1s\", idle = \"1s\" }\n[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n",
+    );
     let mut stream = connect(shared.gateway.port).expect("it listens");
     stream.write_all(b"GET /x HTTP/1.1\r\nHos").expect("sent");
     let mut browser = Browser::new(&shared.gateway);
@@ -148,11 +165,16 @@ fn slow_heads_are_cut_off_and_others_are_served() {
 
 #[test]
 fn connections_over_the_limit_are_closed() {
-    let shared = plain("", "", "[listen]\nlimits = { connections = 2 }\n[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n");
+    let shared = plain(
+        "",
+        "",
+        "[listen]\nlimits = { connections = 2 }\n[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n",
+    );
     let held: Vec<_> = (0..2)
         .map(|_| {
             let mut stream = connect(shared.gateway.port).expect("it listens");
-            write!(stream, "GET /slow?ms=3000 HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", shared.gateway.port).expect("sent");
+            write!(stream, "GET /slow?ms=3000 HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", shared.gateway.port)
+                .expect("sent");
             stream
         })
         .collect();

@@ -14,9 +14,15 @@ fn a_level_is_asked_for_with_one_value_and_verified() {
     let mut browser = Browser::signed_in(&shared.gateway, "/echo");
     assert_eq!(browser.echo("/echo", "").one("X-Auth-Acr"), "low");
     let programs = browser.fetch("/high/echo");
-    assert_eq!((programs.status, programs.json()["error"].as_str()), (401, Some("insufficient_user_authentication")));
+    assert_eq!(
+        (programs.status, programs.json()["error"].as_str()),
+        (401, Some("insufficient_user_authentication"))
+    );
     let challenge = programs.header("www-authenticate").unwrap_or_default();
-    assert!(challenge.contains("error=\"insufficient_user_authentication\"") && challenge.contains("acr_values="), "{challenge}");
+    assert!(
+        challenge.contains("error=\"insufficient_user_authentication\"") && challenge.contains("acr_values="),
+        "{challenge}"
+    );
     let old = browser.cookies["midgate"].clone();
     assert_eq!(browser.sign_in("/high/echo?x=1").location(), "/high/echo?x=1");
     assert_eq!(shared.provider.calls().parameter("acr_values"), Some("high"));
@@ -49,7 +55,11 @@ fn freshness_is_asked_for_and_measured_from_auth_time() {
 
 #[test]
 fn claims_are_compared_by_type_and_value() {
-    let route = |path: &str, claims: &str| format!("[[route]]\npath = \"/{path}/\"\nupstream = \"{{up}}\"\nrequire = {{ claims = {{ {claims} }} }}\n");
+    let route = |path: &str, claims: &str| {
+        format!(
+            "[[route]]\npath = \"/{path}/\"\nupstream = \"{{up}}\"\nrequire = {{ claims = {{ {claims} }} }}\n"
+        )
+    };
     let routes: String = [
         ("group", "groups = \"payroll\""),
         ("any", "groups = [\"x\", \"staff\"]"),
@@ -67,8 +77,16 @@ fn claims_are_compared_by_type_and_value() {
     let shared = plain("", "", &format!("[[route]]\nupstream = \"{{up}}\"\n{routes}"));
     let mut browser = Browser::signed_in(&shared.gateway, "/echo");
     for (path, status) in [
-        ("group", 200), ("any", 200), ("adult", 200), ("child", 403), ("text", 403), ("number", 200), ("nested", 200),
-        ("missing", 403), ("verified", 200), ("two", 403),
+        ("group", 200),
+        ("any", 200),
+        ("adult", 200),
+        ("child", 403),
+        ("text", 403),
+        ("number", 200),
+        ("nested", 200),
+        ("missing", 403),
+        ("verified", 200),
+        ("two", 403),
     ] {
         assert_eq!(browser.fetch(&format!("/{path}/echo")).status, status, "{path}");
     }
@@ -88,7 +106,8 @@ fn a_list_of_people_is_watched_by_reload() {
     let mut browser = Browser::new(&gateway);
     assert_eq!(browser.sign_in("/echo").status, 303);
     let session = browser.fetch("/.midgate/session").json();
-    let (sub, key) = (session["sub"].as_str().unwrap_or_default(), session["user_key"].as_str().unwrap_or_default());
+    let (sub, key) =
+        (session["sub"].as_str().unwrap_or_default(), session["user_key"].as_str().unwrap_or_default());
     assert_eq!(browser.fetch("/echo").json()["reason"], "not-listed");
     for (list, status) in [
         ("+41791234567 # Zoë\n".to_owned(), 200),

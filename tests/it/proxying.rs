@@ -34,8 +34,12 @@ fn a_thousand_requests_on_one_session_all_pass() {
 fn one_connection_serves_many_requests() {
     let mut stream = connect(shared().gateway.port).expect("it listens");
     let host = format!("localhost:{}", shared().gateway.port);
-    for (target, status) in [("/public/echo", 200), ("/x", 401), ("/.midgate/nothing", 404), ("/public/echo", 200)] {
-        stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).expect("still open");
+    for (target, status) in
+        [("/public/echo", 200), ("/x", 401), ("/.midgate/nothing", 404), ("/public/echo", 200)]
+    {
+        stream
+            .write_all(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())
+            .expect("still open");
         assert_eq!(read(&mut stream, false).expect("an answer").status, status, "{target}");
     }
 }
@@ -61,9 +65,14 @@ fn the_application_learns_who_asked_by_which_address() {
 
 #[test]
 fn a_trusted_proxy_is_believed_about_the_client() {
-    let shared = plain("", "", "[listen]\ntrusted_proxies = [\"127.0.0.0/8\"]\n[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n");
+    let shared = plain(
+        "",
+        "",
+        "[listen]\ntrusted_proxies = [\"127.0.0.0/8\"]\n[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n",
+    );
     let mut browser = Browser::new(&shared.gateway);
-    let echo = browser.echo("/echo", "X-Forwarded-For: 203.0.113.9\r\nX-Real-IP: 203.0.113.9\r\nX-Original-URL: /x\r\n");
+    let echo = browser
+        .echo("/echo", "X-Forwarded-For: 203.0.113.9\r\nX-Real-IP: 203.0.113.9\r\nX-Original-URL: /x\r\n");
     assert_eq!(echo.one("X-Forwarded-For"), "203.0.113.9, 127.0.0.1");
     assert_eq!(echo.one("X-Real-IP"), "203.0.113.9");
     assert!(echo.all("X-Original-URL").is_empty());
@@ -75,7 +84,9 @@ fn bodies_stream_both_ways() {
     let mut stream = connect(shared().gateway.port).expect("it listens");
     let host = format!("localhost:{}", shared().gateway.port);
     let session = cookie(&browser);
-    let head = format!("POST /upload HTTP/1.1\r\nHost: {host}\r\n{session}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
+    let head = format!(
+        "POST /upload HTTP/1.1\r\nHost: {host}\r\n{session}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).expect("sent");
     let chunk = [b"100000\r\n".as_slice(), &vec![b'x'; 0x10_0000], b"\r\n"].concat();
     for _ in 0..16 {
@@ -143,7 +154,9 @@ fn a_websocket_speaks_both_ways_and_ends_with_its_session() {
     let (mut stream, answer) = upgrade("/ws/ws", &headers);
     assert_eq!(answer.status, 101);
     // A masked text frame `hello`, and its echo.
-    stream.write_all(&[0x81, 0x85, 1, 2, 3, 4, b'h' ^ 1, b'e' ^ 2, b'l' ^ 3, b'l' ^ 4, b'o' ^ 1]).expect("sent");
+    stream
+        .write_all(&[0x81, 0x85, 1, 2, 3, 4, b'h' ^ 1, b'e' ^ 2, b'l' ^ 3, b'l' ^ 4, b'o' ^ 1])
+        .expect("sent");
     let mut frame = [0; 7];
     stream.read_exact(&mut frame).expect("an echo");
     assert_eq!(&frame[2..], b"hello");
@@ -183,23 +196,31 @@ fn routes_are_found_by_host_then_path_then_method() {
 #[test]
 fn https_upstreams_are_verified_and_sockets_work() {
     let folder = Folder::new();
-    let certificate = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let certificate =
+        rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
     folder.write("ca.pem", &certificate.cert.pem());
-    let key = rustls::pki_types::PrivateKeyDer::try_from(certificate.signing_key.serialize_der()).expect("a key");
-    let tls = rustls::ServerConfig::builder_with_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.cert.der().clone()], key)
-        .expect("a pair");
+    let key =
+        rustls::pki_types::PrivateKeyDer::try_from(certificate.signing_key.serialize_der()).expect("a key");
+    let tls = rustls::ServerConfig::builder_with_provider(std::sync::Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .expect("versions")
+    .with_no_client_auth()
+    .with_single_cert(vec![certificate.cert.der().clone()], key)
+    .expect("a pair");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     let tls = std::sync::Arc::new(tls);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let mut stream = rustls::StreamOwned::new(rustls::ServerConnection::new(tls.clone()).expect("a session"), stream);
+            let mut stream = rustls::StreamOwned::new(
+                rustls::ServerConnection::new(tls.clone()).expect("a session"),
+                stream,
+            );
             let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nsecret");
+            let _ =
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nsecret");
             let _ = stream.flush();
         }
     });
@@ -208,7 +229,8 @@ fn https_upstreams_are_verified_and_sockets_work() {
     std::thread::spawn(move || {
         for mut stream in unix.incoming().flatten() {
             let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nunix");
+            let _ =
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nunix");
         }
     });
     let op = crate::rig::provider(midgate::demo::provider::Manner::Plain);
@@ -234,12 +256,19 @@ fn https_upstreams_are_verified_and_sockets_work() {
 
 #[test]
 fn a_body_over_its_limit_is_413() {
-    let shared = plain("", "", "[listen]\nlimits = { body = \"1KiB\" }\n[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n");
+    let shared = plain(
+        "",
+        "",
+        "[listen]\nlimits = { body = \"1KiB\" }\n[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n",
+    );
     let mut browser = Browser::new(&shared.gateway);
     assert_eq!(browser.ask("POST", "/upload", "", &[b'x'; 1024]).status, 200);
     assert_eq!(browser.ask("POST", "/upload", "", &[b'x'; 1025]).status, 413);
     let mut stream = connect(shared.gateway.port).expect("it listens");
-    let head = format!("POST /upload HTTP/1.1\r\nHost: localhost:{}\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n", shared.gateway.port);
+    let head = format!(
+        "POST /upload HTTP/1.1\r\nHost: localhost:{}\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n",
+        shared.gateway.port
+    );
     let _ = stream.write_all(&[head.as_bytes(), &[b'x'; 0x800], b"\r\n0\r\n\r\n"].concat());
     assert_eq!(read(&mut stream, false).map(|answer| answer.status).unwrap_or(413), 413);
 }

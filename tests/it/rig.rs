@@ -53,7 +53,8 @@ pub struct Plain {
 pub fn plain(top: &str, provider_more: &str, routes: &str) -> Plain {
     let (provider, application) = (self::provider(Manner::Plain), application());
     let up = format!("http://127.0.0.1:{}", application.port());
-    let config = format!("{top}\n{}\n{}", provider_toml("op", &provider, provider_more), routes.replace("{up}", &up));
+    let config =
+        format!("{top}\n{}\n{}", provider_toml("op", &provider, provider_more), routes.replace("{up}", &up));
     let gateway = Gateway::start(&config);
     Plain { provider, application, gateway }
 }
@@ -62,7 +63,7 @@ pub fn plain(top: &str, provider_more: &str, routes: &str) -> Plain {
 pub fn shared() -> &'static Plain {
     static SHARED: OnceLock<Plain> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let mapping = "[provider.claims]\nname = \"name\"\nmissing = \"nowhere\"\n";
+        let mapping = "[provider.claims]\nname = \"name\"\ndocumentId = \"nowhere\"\n";
         plain(
             "",
             mapping,

@@ -1,5 +1,6 @@
 //! Listeners, limits, trusted peers, the browsers' certificate.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -10,8 +11,8 @@ use rustls::sign::CertifiedKey;
 use super::super::file::{self, File, ListenTls, Many};
 use super::super::problem::Report;
 use super::super::{Address, Admin, Listen};
-use super::place::listener;
 use super::Desk;
+use super::place::listener;
 use crate::proxy::{self, ClientAddress};
 
 /// Builds `[listen]` as far as it is about sockets.
@@ -70,7 +71,8 @@ fn admin(section: &file::Listen, desk: &mut Desk<'_>) -> Option<Option<Admin>> {
             return None;
         }
         if !tcp.ip().is_loopback() {
-            let message = format!("whoever reaches {tcp} and has the token can end sessions; prefer a socket");
+            let message =
+                format!("whoever reaches {tcp} and has the token can end sessions; prefer a socket");
             desk.report.warn("admin-public", "listen.admin", message);
         }
     }
@@ -84,6 +86,8 @@ fn certificate(tls: &Many<ListenTls>, desk: &mut Desk<'_>) -> Option<Arc<Certifi
         return None;
     };
     let key = if tls.is_list() { "listen.tls[0]" } else { "listen.tls" };
+    desk.material.watch(&only.cert_file);
+    desk.material.watch(&only.key_file);
     let chain = desk.material.certificates(&only.cert_file, &format!("{key}.cert_file"), desk.report);
     let private = desk.material.private_key(&only.key_file, &format!("{key}.key_file"), desk.report);
     let chain = chain?.into_iter().map(CertificateDer::from).collect();
@@ -107,7 +111,6 @@ pub(super) fn edge(file: &File, report: &mut Report) -> Option<proxy::Settings> 
         header_limit: usize::try_from(limits.header.0).unwrap_or(usize::MAX),
         body_limit: limits.body.0,
         idle: limits.idle.0,
-        header_timeout: limits.header_timeout.0,
         access_log: file.log.access,
         client_address: match file.log.client_address {
             file::ClientAddress::Full => ClientAddress::Full,
@@ -121,7 +124,7 @@ fn trusted(written: &[String], report: &mut Report) -> Option<(Vec<IpNet>, bool)
     let (mut networks, mut unix, mut good) = (Vec::new(), false, true);
     for (index, text) in written.iter().enumerate() {
         let key = format!("listen.trusted_proxies[{index}]");
-        let network = text.parse::<IpNet>().ok().or_else(|| text.parse().ok().map(IpNet::from));
+        let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         match network {
             _ if text == "unix" => unix = true,
             Some(network) => {

@@ -24,7 +24,9 @@ pub(super) fn public_url(text: &str, report: &mut Report) -> Option<Url> {
             "is plain http; accepted: https, or http on localhost: cookies and identities would be readable on the way"
         }
         Ok(url) if !url.username().is_empty() || url.password().is_some() => "holds a user name",
-        Ok(url) if url.path() != "/" || url.query().is_some() || url.fragment().is_some() => "has more than an origin",
+        Ok(url) if url.path() != "/" || url.query().is_some() || url.fragment().is_some() => {
+            "has more than an origin"
+        }
         Ok(url) => return Some(url),
     };
     report.problem("public_url", format!("\"{text}\" {fault}"), HINT);
@@ -46,12 +48,18 @@ pub(super) fn provider_url(text: &str, key: &str, report: &mut Report) -> Option
     let fault = match Url::parse(text) {
         Err(_) => "is no URL",
         Ok(url) if !matches!(url.scheme(), "https" | "http") || url.host().is_none() => "is no web address",
-        Ok(url) if url.scheme() == "http" && !is_loopback(&url) => "is plain http; accepted: https, or http on localhost",
+        Ok(url) if url.scheme() == "http" && !is_loopback(&url) => {
+            "is plain http; accepted: https, or http on localhost"
+        }
         Ok(url) if url.fragment().is_some() => "has a fragment",
         Ok(url) if !url.username().is_empty() || url.password().is_some() => "holds a user name",
         Ok(url) => return Some(url),
     };
-    report.problem(key, format!("\"{}\" {fault}", without_password(text)), "write it as the provider publishes it");
+    report.problem(
+        key,
+        format!("\"{}\" {fault}", without_password(text)),
+        "write it as the provider publishes it",
+    );
     None
 }
 
@@ -61,9 +69,11 @@ pub(super) fn listener(text: &str, key: &str, report: &mut Report) -> Option<Add
         return socket(path, text, key, report).map(|path| Address::Unix(PathBuf::from(path)));
     }
     let local = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
-    let address = text.parse().ok().or(local.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)));
+    let address =
+        text.parse().ok().or(local.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)));
     if address.is_none() {
-        let message = format!("\"{text}\" is no address; accepted: an IP address and port, or \"unix:/path\"");
+        let message =
+            format!("\"{text}\" is no address; accepted: an IP address and port, or \"unix:/path\"");
         report.problem(key, message, "such as \"127.0.0.1:8080\", or \"0.0.0.0:8080\" for every network");
     }
     address.map(Address::Tcp)
@@ -91,7 +101,11 @@ pub(super) fn server(text: &str, key: &str, report: &mut Report) -> Option<(Plac
         },
     };
     const ACCEPTED: &str = "accepted: \"http://host:port\", \"https://host:port\", \"unix:/path\"";
-    report.problem(key, format!("\"{}\" {fault}; {ACCEPTED}", without_password(text)), "write scheme, host and port only");
+    report.problem(
+        key,
+        format!("\"{}\" {fault}; {ACCEPTED}", without_password(text)),
+        "write scheme, host and port only",
+    );
     None
 }
 
@@ -110,7 +124,8 @@ fn socket<'t>(path: &'t str, text: &str, key: &str, report: &mut Report) -> Opti
     // sockaddr_un holds 108 bytes with its end.
     let good = path.starts_with('/') && !path.ends_with('/') && path.len() < 108;
     if !good {
-        let message = format!("\"{text}\" is no socket; accepted: \"unix:\" and an absolute path of at most 107 bytes");
+        let message =
+            format!("\"{text}\" is no socket; accepted: \"unix:\" and an absolute path of at most 107 bytes");
         report.problem(key, message, "such as \"unix:/run/midgate/admin.sock\"");
     }
     good.then_some(path)
@@ -131,7 +146,9 @@ pub(super) fn host(text: &str, key: &str, report: &mut Report) -> Option<HostPat
         _ => None,
     };
     if pattern.is_none() {
-        let message = format!("\"{text}\" is no host; accepted: a name, an IP address, or \"*.\" and a name with a dot");
+        let message = format!(
+            "\"{text}\" is no host; accepted: a name, an IP address, or \"*.\" and a name with a dot"
+        );
         report.problem(key, message, "write it without scheme, port and path, such as \"app.example.ch\"");
     }
     pattern
@@ -146,11 +163,15 @@ pub(super) fn path(text: &str, key: &str, report: &mut Report) -> bool {
         _ if !text.starts_with('/') => "does not begin with /",
         Err(_) => "is no path: it holds dot segments, spaces or letters that need escapes",
         Ok(read) if !read.quirks.is_none() => "can be read in two ways",
-        Ok(read) if read.matched != text => "is not written as it is compared: plain letters bare, escapes in upper case",
+        Ok(read) if read.matched != text => {
+            "is not written as it is compared: plain letters bare, escapes in upper case"
+        }
         Ok(_) => return true,
     };
     let hint = match &read {
-        Ok(read) if read.quirks.is_none() && !text.contains(['?', '*']) => format!("write \"{}\"", read.matched),
+        Ok(read) if read.quirks.is_none() && !text.contains(['?', '*']) => {
+            format!("write \"{}\"", read.matched)
+        }
         _ => "such as \"/admin/\" for a part of the application, \"/status\" for one page".to_owned(),
     };
     report.problem(key, format!("\"{text}\" {fault}"), hint);
@@ -179,10 +200,25 @@ mod tests {
 
     #[test]
     fn public_url_is_an_origin() {
-        for text in ["https://app.example.ch", "https://app.example.ch:8443/", "http://localhost:8080", "http://[::1]", "http://a.localhost"] {
+        for text in [
+            "https://app.example.ch",
+            "https://app.example.ch:8443/",
+            "http://localhost:8080",
+            "http://[::1]",
+            "http://a.localhost",
+        ] {
             assert!(!refuses(|report| public_url(text, report).is_some()), "{text}");
         }
-        for text in ["", "app.example.ch", "http://app.example.ch", "https://a.ch/x", "https://a.ch/?q", "https://u@a.ch", "ftp://a.ch", "http://127.0.0.1.example.ch"] {
+        for text in [
+            "",
+            "app.example.ch",
+            "http://app.example.ch",
+            "https://a.ch/x",
+            "https://a.ch/?q",
+            "https://u@a.ch",
+            "ftp://a.ch",
+            "http://127.0.0.1.example.ch",
+        ] {
             assert!(refuses(|report| public_url(text, report).is_some()), "{text}");
         }
     }
@@ -192,12 +228,25 @@ mod tests {
         for text in ["http://127.0.0.1:3000", "https://erp:8443/", "unix:/run/a.sock", "http://[::1]:80"] {
             assert!(!refuses(|report| server(text, "k", report).is_some()), "{text}");
         }
-        for text in ["erp", "127.0.0.1:3000", "http://a/x", "http://a?q", "http://u:p@a", "unix:a", "unix:/a/", "ftp://a", "http://a:0"] {
+        for text in [
+            "erp",
+            "127.0.0.1:3000",
+            "http://a/x",
+            "http://a?q",
+            "http://u:p@a",
+            "unix:a",
+            "unix:/a/",
+            "ftp://a",
+            "http://a:0",
+        ] {
             assert!(refuses(|report| server(text, "k", report).is_some()), "{text}");
         }
         let mut report = Report::default();
         let (place, name) = server("https://10.0.0.5", "k", &mut report).unwrap();
-        assert_eq!((place, name), (Place::Tcp { host: "10.0.0.5".into(), port: 443 }, Some("10.0.0.5".into())));
+        assert_eq!(
+            (place, name),
+            (Place::Tcp { host: "10.0.0.5".into(), port: 443 }, Some("10.0.0.5".into()))
+        );
     }
 
     #[test]
@@ -205,13 +254,16 @@ mod tests {
         for text in ["app.example.ch", "*.example.ch", "localhost", "*.localhost", "127.0.0.1"] {
             assert!(!refuses(|report| host(text, "k", report).is_some()), "{text}");
         }
-        for text in ["", "*", "*.ch", "a.*.ch", "https://a.ch", "a.ch:8443", "a.ch/", "a.ch.", "*.127.0.0.1"] {
+        for text in ["", "*", "*.ch", "a.*.ch", "https://a.ch", "a.ch:8443", "a.ch/", "a.ch.", "*.127.0.0.1"]
+        {
             assert!(refuses(|report| host(text, "k", report).is_some()), "{text}");
         }
         for text in ["/", "/admin/", "/a-b_c.d~e", "/%C3%A9/"] {
             assert!(!refuses(|report| path(text, "k", report)), "{text}");
         }
-        for text in ["", "admin", "/a//b", "/a/../b", "/%61", "/%c3%a9", "/a?b", "/a*", "/é", "/a b", "/a;x=1/"] {
+        for text in
+            ["", "admin", "/a//b", "/a/../b", "/%61", "/%c3%a9", "/a?b", "/a*", "/é", "/a b", "/a;x=1/"]
+        {
             assert!(refuses(|report| path(text, "k", report)), "{text}");
         }
     }

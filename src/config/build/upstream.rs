@@ -9,7 +9,8 @@ use super::super::file::{self, UpstreamTls};
 use super::super::problem::nearest;
 use super::Desk;
 use super::place::{server, stays_here};
-use crate::upstream::{HostHeader, Server, Timeouts, Tls, Upstream};
+use crate::secret::SecretBytes;
+use crate::upstream::{ClientCertificate, HostHeader, Server, Timeouts, Tls, Upstream};
 
 /// Every upstream by the word that routes use for it; those that cannot be used have none.
 pub(super) type Upstreams = BTreeMap<String, Option<Arc<Upstream>>>;
@@ -44,7 +45,8 @@ pub(super) fn find(
         let known = upstreams.keys().map(String::as_str).filter(|id| !id.is_empty());
         let hint = match nearest(text, known) {
             Some(id) => format!("did you mean \"{id}\"?"),
-            None => "addresses are written \"http://host:port\", \"https://host:port\" or \"unix:/path\"".to_owned(),
+            None => "addresses are written \"http://host:port\", \"https://host:port\" or \"unix:/path\""
+                .to_owned(),
         };
         desk.report.problem(key, format!("no [[upstream]] is called \"{text}\""), hint);
         return None;
@@ -71,7 +73,9 @@ fn build(upstream: &file::Upstream, key: &str, desk: &mut Desk<'_>) -> Option<Up
     let servers: Vec<_> = written
         .iter()
         .enumerate()
-        .map(|(index, text)| build_server(text, &server_key(index), upstream.tls.as_ref(), client.as_ref(), desk))
+        .map(|(index, text)| {
+            build_server(text, &server_key(index), upstream.tls.as_ref(), client.as_ref(), desk)
+        })
         .collect();
     let servers: Vec<Server> = servers.into_iter().collect::<Option<_>>()?;
     if upstream.tls.is_some() && servers.iter().all(|server| server.tls.is_none()) {
@@ -93,7 +97,7 @@ fn build(upstream: &file::Upstream, key: &str, desk: &mut Desk<'_>) -> Option<Up
 /// What all servers of an upstream share: roots, and our own certificate.
 struct Client {
     ca: Option<Arc<[Vec<u8>]>>,
-    pair: Option<Arc<(Vec<Vec<u8>>, Vec<u8>)>>,
+    pair: Option<Arc<ClientCertificate>>,
 }
 
 fn client(tls: Option<&UpstreamTls>, key: &str, desk: &mut Desk<'_>) -> Option<Client> {
@@ -109,7 +113,8 @@ fn client(tls: Option<&UpstreamTls>, key: &str, desk: &mut Desk<'_>) -> Option<C
             let cert = desk.material.certificates(cert, &format!("{key}.tls.cert_file"), desk.report);
             let private = desk.material.private_key(private, &format!("{key}.tls.key_file"), desk.report);
             good &= cert.is_some() && private.is_some();
-            cert.zip(private).map(|(cert, private)| Arc::new((cert, der(&private))))
+            cert.zip(private)
+                .map(|(chain, private)| Arc::new(ClientCertificate { chain, key: der(&private) }))
         }
         (None, None) => None,
         _ => {
@@ -122,8 +127,8 @@ fn client(tls: Option<&UpstreamTls>, key: &str, desk: &mut Desk<'_>) -> Option<C
     good.then_some(Client { ca, pair })
 }
 
-fn der(key: &PrivateKeyDer<'_>) -> Vec<u8> {
-    key.secret_der().to_vec()
+fn der(key: &PrivateKeyDer<'_>) -> SecretBytes {
+    SecretBytes::new(key.secret_der().to_vec())
 }
 
 fn build_server(
@@ -136,7 +141,9 @@ fn build_server(
     let (place, host) = server(text, key, desk.report)?;
     let Some(host) = host else {
         if !stays_here(&place) {
-            let message = format!("{text} is plain http off this machine: whoever is on the way reads and writes identities");
+            let message = format!(
+                "{text} is plain http off this machine: whoever is on the way reads and writes identities"
+            );
             desk.report.warn("plain-upstream", key, message);
         }
         return Some(Server { place, tls: None });
@@ -167,4 +174,3 @@ fn host_header(text: &str, key: &str, desk: &mut Desk<'_>) -> Option<HostHeader>
         }
     }
 }
-

@@ -41,7 +41,10 @@ fn set(value: &mut Value, at: Spot<'_>, rest: &str, text: &str, ids: &[String]) 
     {
         let properties = schema.get("properties").and_then(Value::as_object);
         let Some(properties) = properties else {
-            return Err(format!("{} has free keys and cannot be set from the environment; write it in the file", at.key));
+            return Err(format!(
+                "{} has free keys and cannot be set from the environment; write it in the file",
+                at.key
+            ));
         };
         let (name, below) = longest(properties.keys().map(String::as_str), rest)
             .ok_or_else(|| unknown(&at.spoken, rest, properties.keys().map(String::as_str)))?;
@@ -70,7 +73,9 @@ fn set(value: &mut Value, at: Spot<'_>, rest: &str, text: &str, ids: &[String]) 
         };
     }
     match (of_type(at.schema, "array").and_then(|list| list.get("items")), value) {
-        (Some(items), value) if of_type(items, "object").is_some() => set_element(value, items, at, rest, text, ids),
+        (Some(items), value) if of_type(items, "object").is_some() => {
+            set_element(value, items, at, rest, text, ids)
+        }
         _ => Err(format!("{} holds one value; end the name there", at.key)),
     }
 }
@@ -90,21 +95,31 @@ fn set_element(
         .iter()
         .enumerate()
         .map(|(index, element)| {
-            of(element).or_else(|| route_ids.get(index).filter(|_| at.key == "route").cloned()).unwrap_or_default()
+            of(element)
+                .or_else(|| route_ids.get(index).filter(|_| at.key == "route").cloned())
+                .unwrap_or_default()
         })
         .collect();
     let (id, below) = longest(ids.iter().map(String::as_str), rest)
         .ok_or_else(|| unknown(&at.spoken, rest, ids.iter().map(String::as_str)))?;
     let mut same = ids.iter().enumerate().filter(|(_, other)| fold(other) == fold(id));
     let (Some((index, _)), None) = (same.next(), same.next()) else {
-        return Err(format!("several elements of {} are called {} here; give them ids that differ", at.key, fold(id)));
+        return Err(format!(
+            "several elements of {} are called {} here; give them ids that differ",
+            at.key,
+            fold(id)
+        ));
     };
     let element = elements.get_mut(index);
     let spoken = format!("{}{}{SEPARATOR}", at.spoken, fold(id));
     match (element, below) {
-        (Some(element), Some(below)) => {
-            set(element, Spot { schema: items, key: format!("{}[{index}]", at.key), spoken }, below, text, route_ids)
-        }
+        (Some(element), Some(below)) => set(
+            element,
+            Spot { schema: items, key: format!("{}[{index}]", at.key), spoken },
+            below,
+            text,
+            route_ids,
+        ),
         _ => Err(format!("a key is missing after {spoken}")),
     }
 }
@@ -117,7 +132,10 @@ fn fold(name: &str) -> String {
 }
 
 /// The longest known name that `rest` begins with, and what follows it.
-fn longest<'k, 'r>(known: impl Iterator<Item = &'k str>, rest: &'r str) -> Option<(&'k str, Option<&'r str>)> {
+fn longest<'k, 'r>(
+    known: impl Iterator<Item = &'k str>,
+    rest: &'r str,
+) -> Option<(&'k str, Option<&'r str>)> {
     let begins = |name: &'k str| {
         let folded = fold(name);
         let after = rest.strip_prefix(folded.as_str()).filter(|_| !folded.is_empty())?;
@@ -146,7 +164,10 @@ fn cannot(at: &Spot<'_>) -> String {
 
 /// The schema itself, or the alternative of it, that has a type.
 fn of_type<'s>(schema: &'s Value, kind: &str) -> Option<&'s Value> {
-    if schema.get("type").is_some_and(|t| t == kind || t.as_array().is_some_and(|all| all.iter().any(|t| t == kind))) {
+    if schema
+        .get("type")
+        .is_some_and(|t| t == kind || t.as_array().is_some_and(|all| all.iter().any(|t| t == kind)))
+    {
         return Some(schema);
     }
     let alternatives = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array)?;
@@ -156,7 +177,10 @@ fn of_type<'s>(schema: &'s Value, kind: &str) -> Option<&'s Value> {
 /// Reads a text as what the schema expects; what does not fit stays a text, and the schema's check says so.
 fn typed(schema: &Value, text: &str) -> Option<Value> {
     let is = |kind| of_type(schema, kind).is_some();
-    if of_type(schema, "array").and_then(|list| list.get("items")).is_some_and(|items| of_type(items, "object").is_some()) {
+    if of_type(schema, "array")
+        .and_then(|list| list.get("items"))
+        .is_some_and(|items| of_type(items, "object").is_some())
+    {
         return None;
     }
     if is("boolean") && matches!(text, "true" | "false") {

@@ -32,7 +32,9 @@ pub(in crate::config) fn simplify(schema: &mut schemars::Schema) {
                 let only = only.clone();
                 object.remove("anyOf");
                 // A key's own description says more than that of its type.
-                only.into_iter().for_each(|(key, value)| drop(object.entry(key).or_insert(value)));
+                for (key, value) in only {
+                    object.entry(key).or_insert(value);
+                }
             }
         }
     }
@@ -67,7 +69,9 @@ impl Walk<'_> {
             Value::String(text) => self.fits_text(schema, text, key),
             Value::Number(number) => self.fits_number(schema, number, key),
             Value::Bool(value) => match schema.get("const") {
-                Some(only) if *only != Value::Bool(*value) => self.wrong_type(schema, &Value::Bool(*value), key),
+                Some(only) if *only != Value::Bool(*value) => {
+                    self.wrong_type(schema, &Value::Bool(*value), key)
+                }
                 _ => true,
             },
             Value::Null => true,
@@ -143,7 +147,11 @@ impl Walk<'_> {
                 (Some(least), Some(most)) => format!("a number from {least} to {most}"),
                 _ => format!("a number of at least {}", least.unwrap_or_default()),
             };
-            self.report.problem(key, format!("{number} is out of range; accepted: {accepted}"), description(schema));
+            self.report.problem(
+                key,
+                format!("{number} is out of range; accepted: {accepted}"),
+                description(schema),
+            );
         }
         good
     }

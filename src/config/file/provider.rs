@@ -48,7 +48,7 @@ pub(crate) struct Provider {
     /// How the answer comes back; none: not sent.
     pub(crate) response_mode: ResponseMode,
     /// Whether the authorization request goes by PAR (RFC 9126).
-    pub(crate) pushed_authorization: Auto,
+    pub(crate) pushed_authorization: When,
     /// The level to wish for at a plain login; the token's acr counts as it comes; false: none, whatever the preset says.
     pub(crate) acr_values: Option<OrFalse>,
     /// The ID-token claim that holds the level.
@@ -58,7 +58,7 @@ pub(crate) struct Provider {
     /// Required level = granted levels that meet it too.
     pub(crate) acr_also: BTreeMap<String, Vec<String>>,
     /// Whether UserInfo is asked; auto: when the provider has it.
-    pub(crate) userinfo: Auto,
+    pub(crate) userinfo: When,
     /// Claims without which a login is refused.
     pub(crate) required_claims: Vec<String>,
     /// Parameters of the authorization request: a text with templates, or { json = … }; false removes.
@@ -98,12 +98,12 @@ impl Default for Provider {
             id_token_alg: Many::List(vec!["RS256".to_owned()]),
             scopes: Words(vec!["openid".to_owned()]),
             response_mode: ResponseMode::None,
-            pushed_authorization: Auto::Auto,
+            pushed_authorization: When::Auto,
             acr_values: None,
             acr_claim: "acr".to_owned(),
             acr_ladder: Vec::new(),
             acr_also: BTreeMap::new(),
-            userinfo: Auto::Auto,
+            userinfo: When::Auto,
             required_claims: vec!["sub".to_owned()],
             request: BTreeMap::new(),
             forbid: Vec::new(),
@@ -142,7 +142,8 @@ pub(crate) enum ClientAuth {
     ClientSecretBasic,
     ClientSecretPost,
     PrivateKeyJwt,
-    TlsClientAuth,
+    #[serde(rename = "tls_client_auth")]
+    MutualTls,
 }
 
 /// `provider.response_mode`.
@@ -157,7 +158,7 @@ pub(crate) enum ResponseMode {
 /// Whether something is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Auto {
+pub(crate) enum When {
     Auto,
     Always,
     Never,

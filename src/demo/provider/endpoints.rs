@@ -40,7 +40,9 @@ pub(super) async fn answer(shared: &Shared, request: Request) -> Response {
         }
         _ if is(end_session) => {
             shared.lock().calls.end_session += 1;
-            Response::html("<!doctype html><title>Signed out</title><h1>Signed out at the provider</h1>".to_owned())
+            Response::html(
+                "<!doctype html><title>Signed out</title><h1>Signed out at the provider</h1>".to_owned(),
+            )
         }
         _ => Response::new(404, "text/plain", "not found"),
     }
@@ -63,7 +65,8 @@ fn keys(shared: &Shared) -> Response {
         return Response::html("<html><body>please sign in</body></html>".to_owned());
     }
     let usage = if has("enc-keys-only") { "enc" } else { "sig" };
-    let mut keys: Vec<Value> = if has("jwks-empty") { Vec::new() } else { state.keys.iter().map(|k| k.jwk(usage)).collect() };
+    let mut keys: Vec<Value> =
+        if has("jwks-empty") { Vec::new() } else { state.keys.iter().map(|k| k.jwk(usage)).collect() };
     if has("odd-keys") {
         keys.insert(0, json!({"kty": "weird", "kid": "first"}));
         keys.insert(0, json!({"kty": "EC", "crv": "secp256k1", "x": "AAAA", "y": "AAAA"}));
@@ -155,14 +158,25 @@ fn approve(shared: &Shared, parameters: BTreeMap<String, String>, person: usize)
     reply
 }
 
-fn refuse(shared: &Shared, parameters: &BTreeMap<String, String>, error: &str, description: &str) -> Response {
-    let fields =
-        vec![("error".to_owned(), error.to_owned()), ("error_description".to_owned(), description.to_owned())];
+fn refuse(
+    shared: &Shared,
+    parameters: &BTreeMap<String, String>,
+    error: &str,
+    description: &str,
+) -> Response {
+    let fields = vec![
+        ("error".to_owned(), error.to_owned()),
+        ("error_description".to_owned(), description.to_owned()),
+    ];
     send_back(shared, parameters, fields)
 }
 
 /// The authorization response, by query or by a form that posts itself.
-fn send_back(shared: &Shared, parameters: &BTreeMap<String, String>, mut fields: Vec<(String, String)>) -> Response {
+fn send_back(
+    shared: &Shared,
+    parameters: &BTreeMap<String, String>,
+    mut fields: Vec<(String, String)>,
+) -> Response {
     let find = |name: &str| parameters.get(name).cloned().unwrap_or_default();
     let mangled = if shared.has("answer-wrong-state") { "x" } else { "" };
     fields.push(("state".to_owned(), find("state") + mangled));
@@ -196,7 +210,10 @@ async fn exchange(shared: &Shared, request: &Request) -> Response {
         ("token-500", Response::new(500, "text/plain", "out of order")),
         ("token-html", Response::html("<html>please wait</html>".to_owned())),
         ("token-invalid-json", Response::new(200, "application/json", "{\"access_token\": ")),
-        ("token-oversized", Response::new(200, "application/json", format!("{{\"x\": \"{}\"}}", "a".repeat(100_000)))),
+        (
+            "token-oversized",
+            Response::new(200, "application/json", format!("{{\"x\": \"{}\"}}", "a".repeat(100_000))),
+        ),
         ("token-redirect", Response::new(307, "text/plain", "").with("Location", "https://evil.test/token")),
         ("token-invalid-grant", Response::json(400, &json!({ "error": "invalid_grant" }))),
         ("token-closed", Response { status: 200, headers: Vec::new(), body: Body::Nothing }),
@@ -213,7 +230,9 @@ async fn exchange(shared: &Shared, request: &Request) -> Response {
     }
     let find = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     let grant = shared.lock().codes.remove(find("code"));
-    let Some(grant) = grant.filter(|grant| grant.at.elapsed() < CODE) else { return error(400, "invalid_grant") };
+    let Some(grant) = grant.filter(|grant| grant.at.elapsed() < CODE) else {
+        return error(400, "invalid_grant");
+    };
     let asked = |name: &str| grant.parameters.get(name).map(String::as_str).unwrap_or_default();
     let good = find("grant_type") == "authorization_code"
         && find("redirect_uri") == asked("redirect_uri")
@@ -230,10 +249,14 @@ fn is_client(shared: &Shared, request: &Request, form: &BTreeMap<String, String>
     let basic = request.header("authorization").and_then(|value| {
         let text = String::from_utf8(STANDARD.decode(value.strip_prefix("Basic ")?).ok()?).ok()?;
         let (id, secret) = text.split_once(':')?;
-        let decode = |text: &str| form_urlencoded::parse(format!("x={text}").as_bytes()).next().map(|(_, v)| v.into_owned());
+        let decode = |text: &str| {
+            form_urlencoded::parse(format!("x={text}").as_bytes()).next().map(|(_, v)| v.into_owned())
+        };
         Some((decode(id)?, decode(secret)?))
     });
-    let post = form.get("client_secret").map(|secret| (form.get("client_id").cloned().unwrap_or_default(), secret.clone()));
+    let post = form
+        .get("client_secret")
+        .map(|secret| (form.get("client_id").cloned().unwrap_or_default(), secret.clone()));
     match (basic, post) {
         (Some((id, secret)), None) | (None, Some((id, secret))) => {
             id == settings.client_id && secret == settings.client_secret
@@ -252,7 +275,8 @@ async fn person(shared: &Shared, request: &Request) -> Response {
     if shared.has("userinfo-slow") {
         tokio::time::sleep(SLOW).await;
     }
-    let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned));
+    let token =
+        request.header("authorization").and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned));
     let elsewhere = request.target.contains("access_token") || !request.body.is_empty();
     let grant = token.filter(|_| !elsewhere).and_then(|token| shared.lock().access.get(&token).cloned());
     match grant {

@@ -29,7 +29,9 @@ pub(in crate::demo) struct Person {
 
 /// The people who have a phone here.
 pub(in crate::demo) const PEOPLE: [Person; 3] = [
-    Person { key: "zoe", first: "Zoë", last: "Müller-François", phone: "+41791234567", document: "X1234567" },
+    Person {
+        key: "zoe", first: "Zoë", last: "Müller-François", phone: "+41791234567", document: "X1234567"
+    },
     Person { key: "luca", first: "Luca", last: "Bernasconi", phone: "+41797654321", document: "X7654321" },
     Person { key: "aline", first: "Aline", last: "Rochat", phone: "+41781112233", document: "X1112233" },
 ];

@@ -43,7 +43,8 @@ fn login(provider: &Simulated) -> String {
     let location = answer.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap();
     let url = url::Url::parse(location).unwrap();
     let code = url.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
-    let body = format!("grant_type=authorization_code&code={code}&redirect_uri=http://a/cb&code_verifier=verifier");
+    let body =
+        format!("grant_type=authorization_code&code={code}&redirect_uri=http://a/cb&code_verifier=verifier");
     // base64 of `us:a+b`.
     ask(provider, "POST", "/token", "Authorization: Basic dXM6YSti\r\n", &body)
 }

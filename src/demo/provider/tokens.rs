@@ -185,7 +185,11 @@ impl Shared {
             ("userinfo-adds-acr", "auth_time", json!(1)),
             ("userinfo-adds-acr", "iss", json!("https://evil.test/")),
             ("userinfo-aggregated", "_claim_names", json!({"payment": "src1"})),
-            ("userinfo-aggregated", "_claim_sources", json!({"src1": {"endpoint": "http://169.254.169.254/"}})),
+            (
+                "userinfo-aggregated",
+                "_claim_sources",
+                json!({"src1": {"endpoint": "http://169.254.169.254/"}}),
+            ),
             ("name-crlf", "name", json!("Zoë\r\nX-Auth-Acr: loa-4")),
             ("name-long", "name", json!("n".repeat(9000))),
         ] {

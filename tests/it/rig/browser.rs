@@ -7,7 +7,8 @@ use url::Url;
 use super::{Answer, Gateway, send};
 
 /// What a browser sends when somebody opens a page.
-pub const NAVIGATION: &str = "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Site: none\r\nAccept: text/html\r\n";
+pub const NAVIGATION: &str =
+    "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Site: none\r\nAccept: text/html\r\n";
 
 /// A cookie jar and the port of the gateway.
 #[derive(Clone)]
@@ -30,15 +31,29 @@ impl Browser {
 
     /// Asks as a script of the page would.
     pub fn fetch(&mut self, target: &str) -> Answer {
-        self.ask("GET", target, "Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\nAccept: application/json\r\n", b"")
+        self.ask(
+            "GET",
+            target,
+            "Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\nAccept: application/json\r\n",
+            b"",
+        )
     }
 
     /// Asks with headers of the story's own, each line with its end.
     pub fn ask(&mut self, method: &str, target: &str, headers: &str, body: &[u8]) -> Answer {
-        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let cookie = if cookies.is_empty() { String::new() } else { format!("Cookie: {}\r\n", cookies.join("; ")) };
-        let length = if body.is_empty() && method == "GET" { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-        let head = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{cookie}{length}{headers}\r\n", self.host);
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cookie =
+            if cookies.is_empty() { String::new() } else { format!("Cookie: {}\r\n", cookies.join("; ")) };
+        let length = if body.is_empty() && method == "GET" {
+            String::new()
+        } else {
+            format!("Content-Length: {}\r\n", body.len())
+        };
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{cookie}{length}{headers}\r\n",
+            self.host
+        );
         let answer = send(self.port, &[head.as_bytes(), body].concat()).expect("the gateway answers");
         self.keep(&answer);
         answer
@@ -80,8 +95,10 @@ impl Browser {
     pub fn visit_provider(&self, location: &str) -> Callback {
         let url = Url::parse(location).unwrap_or_else(|_| panic!("{location} is a URL"));
         let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
-        let request = format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", url.authority());
-        let answer = send(url.port().expect("a simulated provider"), request.as_bytes()).expect("the provider answers");
+        let request =
+            format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", url.authority());
+        let answer = send(url.port().expect("a simulated provider"), request.as_bytes())
+            .expect("the provider answers");
         if answer.status == 302 {
             let back = Url::parse(answer.location()).expect("a redirect URI");
             return Callback { target: back[url::Position::BeforePath..].to_owned(), form: None };
@@ -145,7 +162,8 @@ impl Echo {
     /// Every value of a header, by its name exactly but for case.
     pub fn all(&self, name: &str) -> Vec<String> {
         let headers = self.0["headers"].as_array().expect("a list");
-        let named = headers.iter().filter(|h| h[0].as_str().is_some_and(|known| known.eq_ignore_ascii_case(name)));
+        let named =
+            headers.iter().filter(|h| h[0].as_str().is_some_and(|known| known.eq_ignore_ascii_case(name)));
         named.map(|header| header[1].as_str().unwrap_or_default().to_owned()).collect()
     }
 
@@ -173,11 +191,14 @@ pub fn form(html: &str) -> (String, Vec<(String, String)>) {
     };
     let action = attribute(form.split('>').next().unwrap_or_default(), "action").unwrap_or_default();
     let inputs = form.split("<input").skip(1).map(|input| input.split('>').next().unwrap_or_default());
-    let fields = inputs.filter_map(|input| Some((attribute(input, "name")?, attribute(input, "value")?))).collect();
+    let fields =
+        inputs.filter_map(|input| Some((attribute(input, "name")?, attribute(input, "value")?))).collect();
     (action, fields)
 }
 
-fn unescaped(text: &str) -> String {
-    let named = [("&quot;", "\""), ("&#x2f;", "/"), ("&#x27;", "'"), ("&#39;", "'"), ("&lt;", "<"), ("&gt;", ">")];
+/// A page's text with its character references resolved.
+pub fn unescaped(text: &str) -> String {
+    let named =
+        [("&quot;", "\""), ("&#x2f;", "/"), ("&#x27;", "'"), ("&#39;", "'"), ("&lt;", "<"), ("&gt;", ">")];
     named.iter().fold(text.to_owned(), |text, (name, plain)| text.replace(name, plain)).replace("&amp;", "&")
 }

@@ -42,7 +42,8 @@ pub fn free_port() -> u16 {
 
 /// Runs the binary to its end.
 pub fn command(arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_midgate")).args(arguments).output().expect("the binary runs");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_midgate")).args(arguments).output().expect("the binary runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
@@ -73,13 +74,20 @@ impl Gateway {
     pub fn configure(&self, config: &str) {
         let at = config.find("\n[").map_or(config.len(), |at| at + 1);
         let (top, tables) = config.split_at(at);
-        let listen = format!("[listen]\naddress = [\"127.0.0.1:{}\"]\nhealth = \"127.0.0.1:{}\"\n", self.port, self.health);
+        let listen = format!(
+            "[listen]\naddress = [\"127.0.0.1:{}\"]\nhealth = \"127.0.0.1:{}\"\n",
+            self.port, self.health
+        );
         let (listen, tables) = match tables.split_once("[listen]\n") {
             // A story that has a say in [listen] goes on in the same table.
             Some((before, after)) => (format!("{listen}{after}"), before.to_owned()),
             None => (listen, tables.to_owned()),
         };
-        let public = if top.contains("public_url") { String::new() } else { format!("public_url = \"http://localhost:{}\"\n", self.port) };
+        let public = if top.contains("public_url") {
+            String::new()
+        } else {
+            format!("public_url = \"http://localhost:{}\"\n", self.port)
+        };
         let text = format!("{public}{top}\n{tables}\n{listen}");
         let folder = self.folder.path("").to_string_lossy().trim_end_matches('/').to_owned();
         let text = text.replace("{port}", &self.port.to_string()).replace("{folder}", &folder);
@@ -115,20 +123,24 @@ impl Gateway {
     /// Asks the health listener.
     pub fn health(&self, path: &str) -> (u16, String) {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        send(self.health, request.as_bytes()).map_or((0, String::new()), |answer| (answer.status, answer.text()))
+        send(self.health, request.as_bytes())
+            .map_or((0, String::new()), |answer| (answer.status, answer.text()))
     }
 
     /// The value of a metric line that starts with this.
     pub fn metric(&self, start: &str) -> Option<f64> {
         let (_, text) = self.health("/metrics");
-        text.lines().find(|line| line.starts_with(start)).and_then(|line| line.rsplit(' ').next()?.parse().ok())
+        text.lines()
+            .find(|line| line.starts_with(start))
+            .and_then(|line| line.rsplit(' ').next()?.parse().ok())
     }
 
     /// Everything that was logged so far.
     pub fn log(&self) -> String {
         let mut text = String::new();
         if let Ok(mut file) = fs::File::open(self.folder.path("log")) {
-            let _ = file.read_to_string(&mut text);
+            file.read_to_string(&mut text)
+                .unwrap_or_else(|error| panic!("{error}: {}", self.folder.path("log").display()));
         }
         text
     }

@@ -15,12 +15,19 @@ pub struct Answer {
 impl Answer {
     /// The first header of a name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// Every header of a name.
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect()
+        self.headers
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
+            .collect()
     }
 
     pub fn text(&self) -> String {
@@ -76,7 +83,8 @@ pub fn read_head(stream: &mut impl Read) -> io::Result<Answer> {
     let text = String::from_utf8_lossy(&head).into_owned();
     let mut lines = text.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or_default();
-    let headers = lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+    let headers =
+        lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
     Ok(Answer { status, headers, body: Vec::new() })
 }
 
@@ -107,7 +115,8 @@ pub fn read_chunk(stream: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
         line.push(byte[0]);
     }
     let text = String::from_utf8_lossy(&line);
-    let size = usize::from_str_radix(text.trim(), 16).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    let size =
+        usize::from_str_radix(text.trim(), 16).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     let mut chunk = vec![0; size + 2];
     stream.read_exact(&mut chunk)?;
     chunk.truncate(size);

@@ -1,0 +1,381 @@
+//! Providers: where they are, who we are to them, what is asked and what is made of their answers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::super::file::{self, File, OrFalse, RequestValue, When};
+use super::super::problem::{listed, path, suggestion};
+use super::{Desk, claims, place};
+use crate::policy::Ladder;
+use crate::provider::{Alg, ClientAuth, Discovery, Endpoints, ResponseMode, Settings, UserInfoUse};
+use crate::secret::Secret;
+
+/// One deadline for token, keys and UserInfo together; Mobile ID's codes live as long.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Parameters that protect the login or that have a key of their own.
+const OURS: [(&str, &str); 14] = [
+    ("response_type", "it is always code"),
+    ("client_id", "write client_id"),
+    ("client_secret", "it never goes through the browser"),
+    ("redirect_uri", "it follows from public_url and endpoints.callback"),
+    ("scope", "write scopes"),
+    ("state", "it is fresh for every login"),
+    ("nonce", "it is fresh for every login"),
+    ("code_challenge", "it is fresh for every login"),
+    ("code_challenge_method", "it is always S256"),
+    ("response_mode", "write response_mode"),
+    ("acr_values", "write acr_values, or require.acr on a route"),
+    ("max_age", "write require.max_age on a route"),
+    ("request", "request objects are not sent"),
+    ("request_uri", "request objects are not sent"),
+];
+/// Without these a login proves nothing.
+const NEVER_FORBIDDEN: [&str; 8] = [
+    "response_type",
+    "client_id",
+    "redirect_uri",
+    "scope",
+    "state",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+];
+
+/// A provider, as far as routes must know it even when its settings are wrong.
+pub(super) struct Known {
+    pub(super) id: Arc<str>,
+    pub(super) ladder: Ladder,
+    pub(super) forbids_max_age: bool,
+    settings: Option<Settings>,
+}
+
+impl Known {
+    /// The whole provider, if nothing is wrong with it.
+    pub(super) fn built(self) -> Option<(Settings, Ladder)> {
+        Some((self.settings?, self.ladder))
+    }
+}
+
+/// Builds every `[[provider]]`; `keep` are the raw claims that some route speaks of.
+pub(super) fn providers(file: &File, keep: &BTreeSet<String>, desk: &mut Desk<'_>) -> Vec<Known> {
+    let mut known: Vec<Known> = Vec::new();
+    for (index, provider) in file.provider.iter().enumerate() {
+        let key = format!("provider[{index}]");
+        let is_good = super::check_id(&provider.id, &format!("{key}.id"), desk.report);
+        if known.iter().any(|other| *other.id == *provider.id) && !provider.id.is_empty() {
+            let message = format!("a second provider is called \"{}\"", provider.id);
+            desk.report.problem(format!("{key}.id"), message, "give each an id of its own");
+        }
+        let settings = settings(provider, &key, keep, desk).filter(|_| is_good);
+        known.push(Known {
+            id: provider.id.as_str().into(),
+            ladder: ladder(provider, &key, desk),
+            forbids_max_age: provider.forbid.iter().any(|name| name == "max_age"),
+            settings,
+        });
+    }
+    known
+}
+
+fn settings(
+    provider: &file::Provider,
+    key: &str,
+    keep: &BTreeSet<String>,
+    desk: &mut Desk<'_>,
+) -> Option<Settings> {
+    let at = |name: &str| format!("{key}.{name}");
+    let source = source(provider, key, desk);
+    let client_secret = client(provider, key, desk);
+    let algs = algs(provider, &at("id_token_alg"), desk);
+    let request = request(provider, key, desk);
+    let claims = claims::mapping(&provider.claims, keep, &at("claims"), desk.report);
+    let ca_pem = match &provider.ca_file {
+        None => Some(None),
+        Some(file) => desk
+            .material
+            .certificates(file, &at("ca_file"), desk.report)
+            .and_then(|_| desk.material.bytes(file, &at("ca_file"), desk.report))
+            .map(Some),
+    };
+    let proxy = match &provider.proxy {
+        None => Some(None),
+        Some(text) => proxy(text, &at("proxy"), desk).map(Some),
+    };
+    if !provider.scopes.0.iter().any(|scope| scope == "openid") {
+        let message = "\"openid\" is missing: without it the provider sends no ID token";
+        desk.report.problem(at("scopes"), message, "such as [\"openid\", \"profile\"]");
+    }
+    let (issuer, discovery, endpoints) = source?;
+    let display_name = provider.display_name.clone().unwrap_or_else(|| provider.id.clone());
+    Some(Settings {
+        id: provider.id.as_str().into(),
+        display_name,
+        issuer,
+        discovery,
+        endpoints,
+        client_id: provider.client_id.clone(),
+        client_secret: client_secret?,
+        client_auth: match provider.client_auth {
+            file::ClientAuth::ClientSecretBasic => ClientAuth::Basic,
+            file::ClientAuth::ClientSecretPost => ClientAuth::Post,
+            // `unavailable` has said so.
+            file::ClientAuth::PrivateKeyJwt | file::ClientAuth::MutualTls => return None,
+        },
+        id_token_alg: algs?,
+        scopes: provider.scopes.0.clone(),
+        response_mode: match provider.response_mode {
+            file::ResponseMode::Query => Some(ResponseMode::Query),
+            file::ResponseMode::FormPost => Some(ResponseMode::FormPost),
+            file::ResponseMode::None => None,
+        },
+        acr_values: provider.acr_values.as_ref().and_then(OrFalse::text).map(str::to_owned),
+        acr_claim: Some(provider.acr_claim.clone()).filter(|name| !name.is_empty()),
+        userinfo: match provider.userinfo {
+            When::Auto => UserInfoUse::Auto,
+            When::Always => UserInfoUse::Always,
+            When::Never => UserInfoUse::Never,
+        },
+        required_claims: provider.required_claims.clone(),
+        request: request?,
+        forbid: provider.forbid.clone(),
+        claims: claims?,
+        ca_pem: ca_pem?,
+        proxy: proxy?,
+        timeout: DEADLINE,
+    })
+}
+
+/// Where metadata come from, and what they must say (OIDC Discovery §4).
+fn source(
+    provider: &file::Provider,
+    key: &str,
+    desk: &mut Desk<'_>,
+) -> Option<(Option<String>, Discovery, Endpoints)> {
+    let at = |name: &str| format!("{key}.{name}");
+    let endpoints = endpoints(&provider.endpoints, key, desk);
+    let issuer_url =
+        provider.issuer.as_ref().map(|text| place::provider_url(text, &at("issuer"), desk.report));
+    if issuer_url.as_ref().is_some_and(|url| url.as_ref().is_some_and(|url| url.query().is_some())) {
+        desk.report.problem(
+            at("issuer"),
+            "has a query",
+            "write `issuer` of the provider's discovery document",
+        );
+    }
+    let discovery = match (&provider.discovery, &provider.issuer) {
+        (Some(OrFalse::Off(_)), _) => {
+            by_hand(provider, key, endpoints.as_ref(), desk).then_some(Discovery::None)
+        }
+        (Some(OrFalse::Text(text)), _) => match text.strip_prefix("file:") {
+            Some(file) => document(file, &at("discovery"), desk),
+            None => place::provider_url(text, &at("discovery"), desk.report).map(Discovery::Url),
+        },
+        // OIDC Discovery §4: the issuer, without a slash at its end, and the well-known path.
+        (None, Some(issuer)) => {
+            let text =
+                format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer));
+            Url::parse(&text).ok().map(Discovery::Url)
+        }
+        (None, None) => {
+            let hint = "write `issuer`, as the provider's documentation gives it, or `discovery`";
+            desk.report.problem(at("issuer"), "missing: nothing says where this provider is", hint);
+            None
+        }
+    };
+    if matches!(issuer_url, Some(None)) {
+        return None;
+    }
+    Some((provider.issuer.clone(), discovery?, endpoints?))
+}
+
+fn endpoints(written: &file::ProviderEndpoints, key: &str, desk: &mut Desk<'_>) -> Option<Endpoints> {
+    let mut good = true;
+    let mut read = |name: &str, written: &Option<OrFalse>| {
+        let text = written.as_ref().and_then(OrFalse::text)?;
+        let url = place::provider_url(text, &format!("{key}.endpoints.{name}"), desk.report);
+        good &= url.is_some();
+        url
+    };
+    let endpoints = Endpoints {
+        authorization: read("authorization", &written.authorization),
+        token: read("token", &written.token),
+        userinfo: read("userinfo", &written.userinfo),
+        jwks: read("jwks", &written.jwks),
+        end_session: read("end_session", &written.end_session),
+    };
+    read("pushed_authorization", &written.pushed_authorization);
+    good.then_some(endpoints)
+}
+
+/// Without discovery everything that a login needs must be written.
+fn by_hand(provider: &file::Provider, key: &str, endpoints: Option<&Endpoints>, desk: &mut Desk<'_>) -> bool {
+    let Some(endpoints) = endpoints else { return false };
+    let needed = [
+        ("issuer", provider.issuer.is_some()),
+        ("endpoints.authorization", endpoints.authorization.is_some()),
+        ("endpoints.token", endpoints.token.is_some()),
+        ("endpoints.jwks", endpoints.jwks.is_some()),
+    ];
+    for (name, _) in needed.iter().filter(|(_, is_there)| !is_there) {
+        let message = "missing: discovery = false, so that nothing else says it";
+        desk.report.problem(format!("{key}.{name}"), message, "write it, or remove discovery = false");
+    }
+    needed.iter().all(|(_, is_there)| *is_there)
+}
+
+fn document(file: &str, key: &str, desk: &mut Desk<'_>) -> Option<Discovery> {
+    let text = desk.material.text(file, key, desk.report)?;
+    match serde_json::from_str::<serde_json::Value>(&text) {
+        Ok(value) if value.is_object() => Some(Discovery::Document(Box::new(value))),
+        Ok(_) | Err(_) => {
+            let message = format!("{file} is no discovery document");
+            desk.report.problem(
+                key,
+                message,
+                "save what the provider serves at /.well-known/openid-configuration",
+            );
+            None
+        }
+    }
+}
+
+/// The secret; a provider without one takes us for a public client, which only PKCE protects.
+fn client(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<Option<Secret>> {
+    if provider.client_id.is_empty() && !desk.report.has_problem(&format!("{key}.client_id")) {
+        desk.report.problem(
+            format!("{key}.client_id"),
+            "is empty",
+            "write the id that the provider gave this gateway",
+        );
+    }
+    let at = format!("{key}.client_secret");
+    let (inline, file) = (provider.client_secret.as_ref(), provider.client_secret_file.as_deref());
+    if inline.is_none() && file.is_none() {
+        let message = "no client_secret and no client_secret_file: the provider must take this gateway as a public client";
+        desk.report.warn("no-client-secret", at, message);
+        return Some(None);
+    }
+    desk.material.secret(inline, file, &at, desk.report).map(Some)
+}
+
+fn algs(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<Vec<Alg>> {
+    let written = provider.id_token_alg.as_slice();
+    if written.is_empty() {
+        desk.report.problem(key, "no algorithm", format!("accepted: {}", listed(Alg::NAMES)));
+    }
+    let read = |name: &String| {
+        let alg = Alg::parse(name);
+        if alg.is_none() {
+            let message = format!("\"{name}\" is not accepted; accepted: {}", listed(Alg::NAMES));
+            let hint = match name.to_ascii_uppercase() {
+                upper if upper.starts_with("HS") => {
+                    "who can verify HMAC can forge it: ask the provider for RS256".to_owned()
+                }
+                upper if upper == "NONE" => "an unsigned token proves nothing".to_owned(),
+                _ => suggestion(name, Alg::NAMES),
+            };
+            desk.report.problem(key, message, hint);
+        }
+        alg
+    };
+    let algs: Option<Vec<Alg>> = written.iter().map(read).collect();
+    algs.filter(|algs| !algs.is_empty())
+}
+
+/// Further parameters of the authorization request, none of them ours and none of them forbidden.
+fn request(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<Vec<(String, String)>> {
+    let mut good = forbid(provider, key, desk);
+    let mut request = Vec::new();
+    for (name, value) in &provider.request {
+        let own = path(&format!("{key}.request"), name);
+        if let Some((_, instead)) = OURS.iter().find(|(ours, _)| ours == name) {
+            desk.report.problem(own, format!("\"{name}\" is the gateway's own parameter"), *instead);
+            good = false;
+            continue;
+        }
+        match value {
+            RequestValue::Removed(_) => {}
+            RequestValue::Text(text) if !text.contains('{') => request.push((name.clone(), text.clone())),
+            RequestValue::Text(_) | RequestValue::Json(_) => {
+                let message = "templates and JSON are not available in this version; accepted: a plain text";
+                desk.report.problem(own, message, "write a text that is the same for everybody");
+                good = false;
+            }
+        }
+    }
+    good.then_some(request)
+}
+
+/// A parameter cannot be sent and forbidden at once.
+fn forbid(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> bool {
+    let sent = |name: &str| match name {
+        "response_mode" => provider.response_mode != file::ResponseMode::None,
+        "acr_values" => provider.acr_values.as_ref().and_then(OrFalse::text).is_some(),
+        name => provider.request.get(name).is_some_and(|value| !matches!(value, RequestValue::Removed(_))),
+    };
+    let mut good = true;
+    for (index, name) in provider.forbid.iter().enumerate() {
+        let own = format!("{key}.forbid[{index}]");
+        if NEVER_FORBIDDEN.contains(&name.as_str()) {
+            let message = format!("\"{name}\" protects every login and cannot be forbidden");
+            desk.report.problem(own, message, "remove it");
+            good = false;
+        } else if sent(name) {
+            let message = format!("\"{name}\" is forbidden here, and configured to be sent");
+            desk.report.problem(own, message, "remove it from one of the two places");
+            good = false;
+        }
+    }
+    good
+}
+
+fn ladder(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Ladder {
+    let ladder = Ladder { rungs: provider.acr_ladder.clone(), also: provider.acr_also.clone() };
+    let mut seen = BTreeSet::new();
+    for (index, rung) in ladder.rungs.iter().enumerate() {
+        let own = format!("{key}.acr_ladder[{index}]");
+        if rung.is_empty() {
+            desk.report.problem(&own, "a rung without a value", "such as [[\"loa-2\"], [\"loa-3\"]]");
+        }
+        for value in rung {
+            if value.is_empty() || value.contains(' ') {
+                desk.report.problem(
+                    &own,
+                    format!("\"{value}\" cannot be a level"),
+                    "levels are words without blanks",
+                );
+            } else if !seen.insert(value.as_str()) {
+                desk.report.problem(
+                    &own,
+                    format!("\"{value}\" stands on the ladder twice"),
+                    "keep one of them",
+                );
+            }
+        }
+    }
+    if let Some(wish) = provider.acr_values.as_ref().and_then(OrFalse::text)
+        && !ladder.rungs.is_empty()
+        && !wish.split(' ').any(|wish| ladder.knows(wish))
+    {
+        let message = format!("\"{wish}\" is not on the provider's ladder");
+        desk.report.warn("level-off-the-ladder", format!("{key}.acr_values"), message);
+    }
+    ladder
+}
+
+fn proxy(text: &str, key: &str, desk: &mut Desk<'_>) -> Option<Url> {
+    let url =
+        Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    if url.is_none() {
+        desk.report.problem(
+            key,
+            "is no address of a proxy; accepted: http:// or https://",
+            "such as \"http://egress:3128\"",
+        );
+    }
+    url
+}
