@@ -1,6 +1,7 @@
 // The demo, walked through in Chromium as a person would: every click of the tour, and what goes wrong on the phone.
 //
-// MIDGATE_BIN: the binary, instead of target/debug/midgate. MIDGATE_SCREENSHOTS: a folder for pictures of every page.
+// MIDGATE_BIN: the binary, instead of target/debug/midgate. CHROMIUM_BIN: the browser, instead of /usr/bin/chromium.
+// MIDGATE_SCREENSHOTS: a folder for pictures of every page, at two widths, in light and in dark.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';

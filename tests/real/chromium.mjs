@@ -12,6 +12,7 @@ import { chromium } from 'playwright-core';
 
 const here = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 const MIDGATE = process.env.MIDGATE_BIN ?? here('../../target/debug/midgate');
+const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
 const SCREENSHOTS = process.env.MIDGATE_SCREENSHOTS;
 const SIZES = { desktop: { width: 1280, height: 800 }, phone: { width: 360, height: 780 } };
 const SCHEMES = ['light', 'dark'];
@@ -82,7 +83,7 @@ async function freePort() {
 /** Chromium without a window, on a fresh profile that is deleted with it. */
 export function launch() {
   return chromium.launch({
-    executablePath: process.env.CHROMIUM_BIN ?? '/usr/bin/chromium',
+    executablePath: CHROMIUM,
     args: [
       '--no-sandbox',
       '--disable-gpu',
