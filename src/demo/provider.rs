@@ -1,10 +1,12 @@
 //! A simulated OpenID provider in the manner of those that the gateway is made for, with faults to switch on.
 //!
 //! *Never:* anything of the gateway (I12).
-//! *Source:* OIDC Core, RFC 6749, RFC 7636, RFC 9207; the providers' published tables.
+//! *Source:* OIDC Core, RFC 6749, RFC 7636, RFC 9126, RFC 9207; the providers' published tables.
 
+mod client;
 mod endpoints;
 mod manner;
+mod par;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,6 +19,9 @@ use serde_json::{Map, Value};
 use super::http::{Request, Server};
 use super::jose::Key;
 
+use self::par::Pushed;
+
+pub use self::client::{CERTIFICATE, Proof};
 pub use self::manner::Manner;
 
 /// A provider to simulate.
@@ -50,7 +55,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     faults: BTreeSet<String>,
-    /// For the fault `answer-error`: code and description.
+    /// For the faults `answer-error` and `par-error`: code and description.
     answer_error: (String, String),
     id_token: Map<String, Value>,
     userinfo: Map<String, Value>,
@@ -60,6 +65,14 @@ struct State {
     codes: HashMap<String, Grant>,
     access: HashMap<String, Grant>,
     keys: Vec<Key>,
+    /// How the client proves itself.
+    proof: Proof,
+    /// `jti` of every assertion so far.
+    assertions: BTreeSet<String>,
+    /// Requests that were pushed and not used yet, by their `request_uri`.
+    pushed: HashMap<String, Pushed>,
+    /// Where clients with certificates are to go.
+    tls_front: Option<String>,
 }
 
 /// An approved login.
@@ -79,8 +92,15 @@ pub struct Calls {
     pub token: usize,
     pub userinfo: usize,
     pub end_session: usize,
-    /// Parameters of the last authorization request, in order, doubled ones twice.
+    pub par: usize,
+    /// Calls to any other path.
+    pub unknown: usize,
+    /// Parameters that the browser brought to the last authorization request, in order, doubled ones twice.
+    pub front: Vec<(String, String)>,
+    /// Parameters that counted: those of the browser, or those that were pushed.
     pub authorization: Vec<(String, String)>,
+    /// The last pushed request.
+    pub par_request: Request,
     /// The last token request.
     pub token_request: Request,
     /// The last UserInfo request.
@@ -151,6 +171,13 @@ impl Simulated {
         state.userinfo.clear();
     }
 
+    /// Refuses every pushed request with this error.
+    pub fn refuse_pushed(&self, error: &str, description: &str) {
+        let mut state = self.shared.lock();
+        state.answer_error = (error.to_owned(), description.to_owned());
+        state.faults.insert("par-error".to_owned());
+    }
+
     /// Answers every authorization request with this error.
     pub fn answer_error(&self, error: &str, description: &str) {
         let mut state = self.shared.lock();
@@ -173,6 +200,21 @@ impl Simulated {
         let mut state = self.shared.lock();
         let number = state.calls.jwks;
         state.keys = vec![Key::generate(&format!("rotated-{number}"))];
+    }
+
+    /// Signs with a new key for this algorithm from now on: RS256, PS256, ES256 or EdDSA.
+    pub fn sign_with(&self, alg: &'static str) {
+        self.shared.lock().keys = vec![Key::of(alg, alg)];
+    }
+
+    /// Registers how the client proves itself.
+    pub fn register(&self, proof: Proof) {
+        self.shared.lock().proof = proof;
+    }
+
+    /// Names another address for clients with certificates (RFC 8705 §5).
+    pub fn set_tls_front(&self, base: &str) {
+        self.shared.lock().tls_front = Some(base.to_owned());
     }
 
     /// What was called so far.

@@ -3,25 +3,24 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::super::http::{Body, Request, Response};
 use super::super::jose::sha256;
 use super::super::phone;
+use super::client::{CERTIFICATE, is_client};
 use super::manner::PEOPLE;
-use super::{CODE, Grant, Manner, Shared};
+use super::{CODE, Grant, Manner, Proof, Shared, par};
 
 /// Longer than any deadline of the gateway's.
-const SLOW: Duration = Duration::from_secs(20);
+pub(super) const SLOW: Duration = Duration::from_secs(20);
 
 /// Answers one request.
 pub(super) async fn answer(shared: &Shared, request: Request) -> Response {
     if shared.has("everything-slow") {
         tokio::time::sleep(SLOW).await;
     }
-    let [authorize, token, userinfo, jwks, end_session] = shared.settings.manner.paths();
+    let [authorize, token, userinfo, jwks, end_session, pushed] = shared.settings.manner.paths();
     let path = request.path().to_owned();
     let is = |known: &str| !known.is_empty() && path == known;
     if path.ends_with("/.well-known/openid-configuration") && shared.discovery().ends_with(&path) {
@@ -33,6 +32,7 @@ pub(super) async fn answer(shared: &Shared, request: Request) -> Response {
         "/sim/decide" => decide(shared, &request),
         _ if is(authorize) => start(shared, &request),
         _ if is(token) => exchange(shared, &request).await,
+        _ if is(pushed) => par::push(shared, &request).await,
         _ if is(userinfo) => person(shared, &request).await,
         _ if is(jwks) => {
             shared.lock().calls.jwks += 1;
@@ -44,7 +44,10 @@ pub(super) async fn answer(shared: &Shared, request: Request) -> Response {
                 "<!doctype html><title>Signed out</title><h1>Signed out at the provider</h1>".to_owned(),
             )
         }
-        _ => Response::new(404, "text/plain", "not found"),
+        _ => {
+            shared.lock().calls.unknown += 1;
+            Response::new(404, "text/plain", "not found")
+        }
     }
 }
 
@@ -83,12 +86,17 @@ fn keys(shared: &Shared) -> Response {
 
 /// The authorization endpoint.
 fn start(shared: &Shared, request: &Request) -> Response {
-    let parameters = request.query();
+    let front = request.query();
     {
         let mut state = shared.lock();
         state.calls.authorize += 1;
-        state.calls.authorization.clone_from(&parameters);
+        state.calls.front.clone_from(&front);
     }
+    let parameters = match par::resolve(shared, &front) {
+        Ok(parameters) => parameters,
+        Err(why) => return Response::new(400, "text/plain", why),
+    };
+    shared.lock().calls.authorization.clone_from(&parameters);
     let parameters: BTreeMap<String, String> = parameters.into_iter().collect();
     if let Err(refusal) = check(shared, &parameters) {
         return *refusal;
@@ -107,32 +115,49 @@ fn start(shared: &Shared, request: &Request) -> Response {
 }
 
 fn check(shared: &Shared, parameters: &BTreeMap<String, String>) -> Result<(), Box<Response>> {
-    let manner = shared.settings.manner;
     let find = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
     if find("client_id") != shared.settings.client_id || !find("redirect_uri").starts_with("http") {
         return Err(Box::new(Response::new(400, "text/plain", "unknown client or redirect_uri")));
     }
-    let error = |error: &str, text: &str| Err(Box::new(refuse(shared, parameters, error, text)));
+    match objection(shared, parameters) {
+        Some((error, text)) => Err(Box::new(refuse(shared, parameters, error, &text))),
+        None => Ok(()),
+    }
+}
+
+/// What is wrong with a request, in OAuth's words and in Mobile ID's.
+pub(super) fn objection(
+    shared: &Shared,
+    parameters: &BTreeMap<String, String>,
+) -> Option<(&'static str, String)> {
+    let manner = shared.settings.manner;
+    let find = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
+    let invalid = |text: &str| Some(("invalid_request", text.to_owned()));
     if find("response_type") != "code" || find("state").is_empty() || find("nonce").is_empty() {
-        return error("invalid_request", "mid_req_1000_TRACE1000 - Missing parameter");
+        return invalid("mid_req_1000_TRACE1000 - Missing parameter");
     }
     if find("code_challenge_method") != "S256" || find("code_challenge").len() != 43 {
-        return error("invalid_request", "PKCE with S256 is required");
+        return invalid("PKCE with S256 is required");
     }
     if !find("scope").split(' ').any(|scope| scope == "openid") {
-        return error("invalid_scope", "openid is missing");
+        return Some(("invalid_scope", "openid is missing".to_owned()));
     }
     if let Some(name) = manner.forbids().iter().find(|name| parameters.contains_key(**name)) {
-        return error("invalid_request", &format!("mid_sec_2030_TRACE2030 - Unauthorized parameter {name}"));
+        return invalid(&format!("mid_sec_2030_TRACE2030 - Unauthorized parameter {name}"));
+    }
+    let hint = find("login_hint");
+    let is_object = || serde_json::from_str::<Value>(hint).is_ok_and(|hint| hint.is_object());
+    if manner == Manner::MobileId && !hint.is_empty() && !is_object() {
+        return invalid("mid_req_1030_TRACE1030 - login_hint is no JSON object");
     }
     let acr = find("acr_values");
     if manner == Manner::MobileId && acr.contains(' ') {
-        return error("invalid_request", "mid_req_1010_TRACE1010 - More than one acr_values");
+        return invalid("mid_req_1010_TRACE1010 - More than one acr_values");
     }
     if !acr.is_empty() && manner != Manner::B2c && !acr.split(' ').any(|acr| manner.levels().contains(&acr)) {
-        return error("invalid_request", "mid_req_1020_TRACE1020 - Unknown acr_values");
+        return invalid("mid_req_1020_TRACE1020 - Unknown acr_values");
     }
-    Ok(())
+    None
 }
 
 /// What the person did at the page.
@@ -243,28 +268,6 @@ async fn exchange(shared: &Shared, request: &Request) -> Response {
     shared.tokens(grant)
 }
 
-/// RFC 6749 §2.3.1: one way or the other, never both.
-fn is_client(shared: &Shared, request: &Request, form: &BTreeMap<String, String>) -> bool {
-    let settings = &shared.settings;
-    let basic = request.header("authorization").and_then(|value| {
-        let text = String::from_utf8(STANDARD.decode(value.strip_prefix("Basic ")?).ok()?).ok()?;
-        let (id, secret) = text.split_once(':')?;
-        let decode = |text: &str| {
-            form_urlencoded::parse(format!("x={text}").as_bytes()).next().map(|(_, v)| v.into_owned())
-        };
-        Some((decode(id)?, decode(secret)?))
-    });
-    let post = form
-        .get("client_secret")
-        .map(|secret| (form.get("client_id").cloned().unwrap_or_default(), secret.clone()));
-    match (basic, post) {
-        (Some((id, secret)), None) | (None, Some((id, secret))) => {
-            id == settings.client_id && secret == settings.client_secret
-        }
-        (Some(_), Some(_)) | (None, None) => false,
-    }
-}
-
 /// The UserInfo endpoint: the token in the header only.
 async fn person(shared: &Shared, request: &Request) -> Response {
     {
@@ -278,7 +281,13 @@ async fn person(shared: &Shared, request: &Request) -> Response {
     let token =
         request.header("authorization").and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned));
     let elsewhere = request.target.contains("access_token") || !request.body.is_empty();
-    let grant = token.filter(|_| !elsewhere).and_then(|token| shared.lock().access.get(&token).cloned());
+    // RFC 8705 §3: the token belongs to the certificate.
+    let is_bound = match &shared.lock().proof {
+        Proof::Certificate(hash) => request.header(CERTIFICATE).is_some_and(|shown| shown == *hash),
+        Proof::Secret | Proof::Key(_) => true,
+    };
+    let grant =
+        token.filter(|_| !elsewhere && is_bound).and_then(|token| shared.lock().access.get(&token).cloned());
     match grant {
         Some(grant) => shared.userinfo(&grant),
         None => Response::json(401, &json!({ "error": "invalid_token" })),

@@ -98,19 +98,25 @@ impl Manner {
         }
     }
 
-    /// Paths of authorization, token, UserInfo, keys, end of session; an empty one is not there.
-    pub(super) fn paths(self) -> [&'static str; 5] {
+    /// Whether pushed requests are offered without a switch.
+    fn offers_par(self) -> bool {
+        self == Self::MobileId
+    }
+
+    /// Paths of authorization, token, UserInfo, keys, end of session, pushed requests; an empty one is not there.
+    pub(super) fn paths(self) -> [&'static str; 6] {
         match self {
-            Self::MobileId => ["/oidc/authorize", "/token", "/userinfo", "/jwks.json", ""],
+            Self::MobileId => ["/oidc/authorize", "/token", "/userinfo", "/jwks.json", "", "/par"],
             Self::Idemia => [
                 "/oxauth/restv1/authorize",
                 "/oxauth/restv1/token",
                 "/oxauth/restv1/userinfo",
                 "/oxauth/restv1/jwks",
                 "/oxauth/restv1/end_session",
+                "/oxauth/restv1/par",
             ],
-            Self::B2c => ["/b2c/authorize", "/b2c/token", "", "/b2c/keys", "/b2c/logout"],
-            Self::Plain => ["/authorize", "/token", "/userinfo", "/jwks", "/end_session"],
+            Self::B2c => ["/b2c/authorize", "/b2c/token", "", "/b2c/keys", "/b2c/logout", ""],
+            Self::Plain => ["/authorize", "/token", "/userinfo", "/jwks", "/end_session", "/par"],
         }
     }
 }
@@ -133,7 +139,7 @@ impl Shared {
         let Settings { manner, .. } = self.settings;
         let query = if manner == Manner::B2c { "?p=b2c_1a_signin" } else { "" };
         let url = |path: &str| format!("{}{path}{query}", self.base);
-        let [authorize, token, userinfo, jwks, end_session] = manner.paths();
+        let [authorize, token, userinfo, jwks, end_session, par] = manner.paths();
         let mut document = json!({
             "issuer": if self.has("discovery-wrong-issuer") { format!("{}INVALID", self.issuer()) } else { self.issuer() },
             "authorization_endpoint": url(authorize),
@@ -141,7 +147,7 @@ impl Shared {
             "jwks_uri": url(jwks),
             "response_types_supported": ["token code id_token", "code"],
             "subject_types_supported": ["pairwise"],
-            "id_token_signing_alg_values_supported": ["RS256", "none", "ES256K"],
+            "id_token_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA", "none", "ES256K"],
             "acr_values_supported": manner.levels(),
             "authorization_response_iss_parameter_supported": manner.sends_iss(),
             "x_unknown": {"odd": [null, 1.5]}
@@ -151,6 +157,19 @@ impl Shared {
         }
         if !end_session.is_empty() {
             document["end_session_endpoint"] = json!(url(end_session));
+        }
+        if manner.offers_par() || self.has("offers-par") {
+            document["pushed_authorization_request_endpoint"] = json!(url(par));
+        }
+        if self.has("par-required") {
+            document["require_pushed_authorization_requests"] = json!(true);
+        }
+        if let Some(base) = &self.lock().tls_front {
+            let url = |path: &str| format!("{base}{path}");
+            document["mtls_endpoint_aliases"] = json!({
+                "token_endpoint": url(token), "userinfo_endpoint": url(userinfo),
+                "pushed_authorization_request_endpoint": url(par)
+            });
         }
         if self.has("discovery-plain-pkce") {
             document["code_challenge_methods_supported"] = json!(["plain"]);

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::super::http::Response;
-use super::super::jose::{Key, Signing, at_hash, sha256, token};
+use super::super::jose::{Key, Signing, sha256, token};
 use super::manner::PEOPLE;
 use super::{Grant, Manner, Shared};
 
@@ -37,34 +37,40 @@ impl Shared {
     }
 
     fn id_token(&self, grant: &Grant, access: &str) -> String {
-        let claims = self.id_token_claims(grant, access);
-        let key = self.signing_key();
-        let mut header = json!({ "alg": "RS256", "typ": "JWT", "kid": key.kid });
-        let mut signing = Signing::Rs256(&key);
+        let key = self.signing_key("");
+        let claims = self.id_token_claims(grant, &key.at_hash(access));
+        self.compact("", claims, &key)
+    }
+
+    /// A token of these claims; the faults of the ID token have no name before theirs.
+    fn compact(&self, of: &str, claims: Map<String, Value>, key: &Key) -> String {
+        let has = |fault: &str| self.has(&format!("{of}{fault}"));
+        let mut header = json!({ "alg": key.alg, "typ": "JWT", "kid": key.kid });
+        let mut signing = Signing::Good(key);
         for (fault, alg) in [("alg-none", "none"), ("alg-none-odd", "nOnE")] {
-            if self.has(fault) {
+            if has(fault) {
                 header["alg"] = json!(alg);
                 signing = Signing::None;
             }
         }
-        if self.has("alg-hs256-secret") {
+        if has("alg-hs256-secret") {
             header["alg"] = json!("HS256");
             signing = Signing::Hs256(self.settings.client_secret.clone().into_bytes());
         }
-        if self.has("alg-hs256-public-key") {
+        if has("alg-hs256-public-key") {
             header["alg"] = json!("HS256");
             signing = Signing::Hs256(key.pem().into_bytes());
         }
-        if self.has("alg-ps256") {
+        if has("alg-ps256") {
             header["alg"] = json!("PS256");
         }
-        if self.has("bad-signature") {
-            signing = Signing::Damaged(&key);
+        if has("bad-signature") {
+            signing = Signing::Damaged(key);
         }
-        if self.has("empty-signature") {
+        if has("empty-signature") {
             signing = Signing::Empty;
         }
-        if self.has("no-kid") {
+        if has("no-kid") {
             header.as_object_mut().map(|header| header.remove("kid"));
         }
         for (fault, name, value) in [
@@ -73,29 +79,30 @@ impl Shared {
             ("zip", "zip", json!("DEF")),
             ("jwk-header", "jwk", key.jwk("sig")),
         ] {
-            if self.has(fault) {
+            if has(fault) {
                 header[name] = value;
             }
         }
         let mut payload = Value::Object(claims).to_string();
-        if self.has("duplicate-member") {
+        if has("duplicate-member") {
             payload = payload.replacen('{', "{\"sub\":\"mallory\",", 1);
         }
         let compact = token(&header, &payload, &signing);
-        if self.has("four-parts") { format!("{compact}.x") } else { compact }
+        if has("four-parts") { format!("{compact}.x") } else { compact }
     }
 
     /// A foreign key for the faults that bring one along.
-    fn signing_key(&self) -> Key {
+    fn signing_key(&self, of: &str) -> Key {
         let own = self.lock().keys.first().cloned();
+        let is_foreign = ["jwk-header", "foreign-key"].iter().any(|fault| self.has(&format!("{of}{fault}")));
         match own {
-            Some(key) if !self.has("jwk-header") && !self.has("foreign-key") => key,
-            Some(key) => Key::generate(&key.kid),
+            Some(key) if !is_foreign => key,
+            Some(key) => Key::of(&key.kid, key.alg),
             None => Key::generate("none"),
         }
     }
 
-    fn id_token_claims(&self, grant: &Grant, access: &str) -> Map<String, Value> {
+    fn id_token_claims(&self, grant: &Grant, at_hash: &str) -> Map<String, Value> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let manner = self.settings.manner;
         let asked = |name: &str| grant.parameters.get(name).map(String::as_str);
@@ -104,7 +111,7 @@ impl Shared {
         let acr = asked("acr_values").and_then(|acr| acr.split(' ').next()).unwrap_or(usual);
         let mut claims = json!({
             "iss": self.issuer(), "sub": person.get("sub"), "aud": self.settings.client_id, "exp": now + 300,
-            "iat": now, "auth_time": now, "nonce": asked("nonce"), "at_hash": at_hash(access), "acr": acr,
+            "iat": now, "auth_time": now, "nonce": asked("nonce"), "at_hash": at_hash, "acr": acr,
             "amr": if manner == Manner::MobileId { json!(["mid_sim", "hwk"]) } else { json!(["pin"]) }
         });
         if manner == Manner::B2c {
@@ -185,10 +192,15 @@ impl Shared {
             ("userinfo-adds-acr", "auth_time", json!(1)),
             ("userinfo-adds-acr", "iss", json!("https://evil.test/")),
             ("userinfo-aggregated", "_claim_names", json!({"payment": "src1"})),
+            ("userinfo-aggregated", "_claim_sources", json!({"src1": {"JWT": "eyJhbGciOiJub25lIn0.e30."}})),
+            ("userinfo-distributed", "_claim_names", json!({"payment": "src1", "name": "src2"})),
             (
-                "userinfo-aggregated",
+                "userinfo-distributed",
                 "_claim_sources",
-                json!({"src1": {"endpoint": "http://169.254.169.254/"}}),
+                json!({
+                    "src1": {"endpoint": "http://169.254.169.254/"},
+                    "src2": {"endpoint": format!("{}/claims", self.base), "access_token": "x"}
+                }),
             ),
             ("name-crlf", "name", json!("Zoë\r\nX-Auth-Acr: loa-4")),
             ("name-long", "name", json!("n".repeat(9000))),
@@ -198,8 +210,14 @@ impl Shared {
             }
         }
         let claims = merged(person, &Value::Object(patch));
-        let more = self.lock().userinfo.clone();
-        Response::json(200, &merged(claims, &Value::Object(more)))
+        let more = Value::Object(self.lock().userinfo.clone());
+        if !self.has("userinfo-signed") {
+            return Response::json(200, &merged(claims, &more));
+        }
+        let protocol = json!({ "iss": self.issuer(), "aud": self.settings.client_id });
+        let claims = merged(merged(claims, &protocol), &more).as_object().cloned().unwrap_or_default();
+        let compact = self.compact("userinfo-", claims, &self.signing_key("userinfo-"));
+        Response::new(200, "application/jwt; charset=utf-8", compact)
     }
 }
 
