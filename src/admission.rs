@@ -12,7 +12,7 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use crate::headers::Contract;
-use crate::login::Login;
+use crate::login::{Given, Login};
 use crate::pages::{Page, Pages};
 use crate::policy::{Access, Decision, Known, Permit, decide};
 use crate::reply::Reply;
@@ -115,7 +115,9 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
             refused(&caller, &Page::Forbidden { reason: reason.word(), logout: Some(&logout) }, Some(route))
         }
         Decision::Login(ask) => {
-            let reply = answers::login_needed(&caller, &view, &ask).await;
+            let identity = session.as_ref().map(|(session, _)| &session.identity);
+            let given = Given { dtbd: route.dtbd.as_deref(), identity, query: None };
+            let reply = answers::login_needed(&caller, &view, &ask, given).await;
             Admitted::Reply(Box::new(reply), Some(Arc::clone(route)))
         }
     }

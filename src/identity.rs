@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 pub(crate) use self::mapping::{Mapping, Source};
-pub(crate) use self::template::Template;
+pub(crate) use self::template::{Template, TemplateError};
 
 /// Claims by name, as JSON.
 pub(crate) type Claims = serde_json::Map<String, Value>;

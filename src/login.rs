@@ -4,6 +4,7 @@
 //! *Source:* OIDC Core §3.1, RFC 6749 §10.12, RFC 7636, RFC 9207; ARCHITECTURE "One login".
 
 mod answer;
+mod given;
 mod pending;
 
 use std::collections::HashMap;
@@ -19,11 +20,12 @@ use url::Url;
 use crate::headers::CookieNames;
 use crate::identity::Identity;
 use crate::policy::{Ask, Ladder, Reason, is_fresh};
-use crate::provider::{Authorization, Failure, Provider, ProviderError, Redemption};
+use crate::provider::{Authorization, Failure, Freshness, NotSent, Provider, ProviderError, Redemption};
 use crate::seal::{Sealer, random};
 use crate::session::{Fresh, Key, LoginTrace, Session, hash};
 
 pub(crate) use self::answer::{AGAIN, Answer, Said};
+pub(crate) use self::given::Given;
 pub(crate) use self::pending::{Jar, PendingLogin};
 
 /// `[login]`.
@@ -73,6 +75,7 @@ pub(crate) struct Start<'a> {
     pub(crate) target: &'a str,
     /// The visitor's language, for the provider.
     pub(crate) language: &'a str,
+    pub(crate) given: Given<'a>,
     /// Unix seconds.
     pub(crate) now: u64,
 }
@@ -118,6 +121,15 @@ pub(crate) enum LoginError {
     /// The level or the freshness asked for was not reached (I6).
     #[error("login came back weaker than asked: {}", .reason.word())]
     TooWeak { reason: Reason, wanted: String },
+}
+
+impl From<NotSent> for LoginError {
+    fn from(error: NotSent) -> Self {
+        match error {
+            NotSent::Refused(error) => Self::Refused(error),
+            NotSent::Failed(failure) => Self::Provider(failure),
+        }
+    }
 }
 
 impl LoginError {
@@ -168,7 +180,7 @@ impl Login {
         start: Start<'_>,
         jar: Jar<'_>,
     ) -> Result<Begun, LoginError> {
-        let pending = PendingLogin {
+        let mut pending = PendingLogin {
             state: token(),
             nonce: token(),
             verifier: token(),
@@ -177,9 +189,10 @@ impl Login {
             target: start.target.to_owned(),
             acr: ask.acr.clone(),
             max_age: ask.max_age.map(|age| age.as_secs()),
+            freshness: Freshness::AuthTime,
             begun: start.now,
         };
-        let location = provider
+        let sent = provider
             .authorization(&Authorization {
                 redirect_uri: &self.redirect_uri(start.origin),
                 state: &pending.state,
@@ -191,9 +204,13 @@ impl Login {
                 max_age: ask.max_age,
                 ui_locale: Some(start.language),
                 domain_hint: None,
+                dtbd: start.given.dtbd,
+                find: &|name| start.given.find(provider.id(), name),
+                now: start.now,
             })
             .await?;
-        Ok(Begun { location, set_cookies: jar.add(&pending, self, start.now) })
+        pending.freshness = sent.freshness;
+        Ok(Begun { location: sent.location, set_cookies: jar.add(&pending, self, start.now) })
     }
 
     /// Finishes a login: cheap checks first, then the network (I4).
@@ -223,7 +240,7 @@ impl Login {
             Said::Code(code) => code,
             Said::Error(error) => return Err(failed(LoginError::Refused(error.clone()))),
         };
-        let verified = door
+        let mut verified = door
             .provider
             .redeem(&Redemption {
                 code: code.expose(),
@@ -234,6 +251,7 @@ impl Login {
             })
             .await
             .map_err(|failure| failed(failure.into()))?;
+        verified.identity.auth_time = pending.auth_time(verified.identity.auth_time);
         weaker(&pending, &door.ladder, &verified.identity, back.now).map_err(failed)?;
         let until = back.now.saturating_add(self.settings.timeout.as_secs());
         let login = LoginTrace { state: trace, target: pending.target.as_str().into(), until };

@@ -1,9 +1,10 @@
 //! The relying party: one OpenID provider, its metadata and keys, and the calls to it.
 //!
 //! *Never:* cookies, sessions, routes, or what a visitor sees.
-//! *Source:* OIDC Core, OIDC Discovery, RFC 6749, RFC 7636, RFC 9207.
+//! *Source:* OIDC Core, OIDC Discovery, RFC 6749, RFC 7636, RFC 9126, RFC 9207.
 
 mod authorization;
+mod client;
 mod failure;
 mod http;
 mod id_token;
@@ -21,14 +22,16 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::telemetry::count_provider_error;
 
-pub(crate) use self::authorization::Authorization;
+pub(crate) use self::authorization::{Authorization, ENROLLED, Freshness, NotSent, RequestValue, Sent};
+pub(crate) use self::client::{ClientCertificate, ClientKey};
 pub(crate) use self::failure::Failure;
 pub(crate) use self::redeem::{Redemption, Verified};
-pub(crate) use self::settings::{Alg, ClientAuth, Discovery, Endpoints, Keep, ResponseMode, Settings, UserInfoUse};
+pub(crate) use self::settings::{
+    Alg, ClientAuth, Discovery, Endpoints, Keep, PushUse, ResponseMode, Settings, UserInfoUse,
+};
 pub(crate) use self::trouble::{ProviderError, Trouble};
 
 use self::http::Http;
@@ -53,6 +56,16 @@ pub(crate) struct Provider {
     /// One fetch at a time; holds when the last one was.
     fetching: Mutex<Option<Instant>>,
     refetches: keys::Refetches,
+}
+
+/// What a provider says when it is asked, for `check --online`.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    pub(crate) issuer: String,
+    /// Whether authorization requests go by PAR.
+    pub(crate) is_pushed: bool,
+    /// Whether it refuses those that do not.
+    pub(crate) requires_push: bool,
 }
 
 /// Whether a login can be begun now.
@@ -194,18 +207,29 @@ impl Provider {
     ///
     /// # Errors
     /// What keeps a login from being begun.
-    pub(crate) async fn probe(&self) -> Result<String, Failure> {
+    pub(crate) async fn probe(&self) -> Result<Probe, Failure> {
         self.warm().await?;
-        Ok(self.issuer().unwrap_or_default())
+        let metadata = self.metadata().await?;
+        authorization::obstacle(&self.settings, &metadata)?;
+        Ok(Probe {
+            issuer: metadata.issuer.clone(),
+            is_pushed: authorization::is_pushed(&self.settings, &metadata),
+            requires_push: metadata.requires_push,
+        })
     }
 
-    /// Where to send the browser for a login.
+    /// Sends an authorization request on its way, and tells where to send the browser.
     ///
     /// # Errors
-    /// The provider's metadata are not known and cannot be had.
-    pub(crate) async fn authorization(&self, request: &Authorization<'_>) -> Result<Url, Failure> {
+    /// The provider's metadata cannot be had, or it does not take the request.
+    pub(crate) async fn authorization(&self, request: &Authorization<'_>) -> Result<Sent, NotSent> {
         let metadata = self.metadata().await?;
-        Ok(authorization::url(&self.settings, &metadata.authorization, request))
+        let sent = tokio::time::timeout(self.settings.timeout, authorization::send(self, &metadata, request));
+        let sent = sent.await.unwrap_or(Err(Failure::NoAnswer("pushed authorization").into()));
+        if let Err(NotSent::Failed(failure)) = &sent {
+            count_provider_error(self.id(), failure.reason());
+        }
+        sent
     }
 
     /// Checks `iss` of an authorization response (RFC 9207 §2.4): when it comes, and that it comes when promised.
@@ -237,6 +261,11 @@ impl Provider {
         }
         result
     }
+}
+
+/// An OAuth error code, bounded and printable (RFC 6749 §5.2).
+fn oauth_word(error: &str) -> String {
+    error.chars().filter(|c| c.is_ascii_graphic()).take(64).collect()
 }
 
 impl std::fmt::Debug for Provider {

@@ -38,6 +38,8 @@ pub(crate) struct Route {
     pub(crate) allow_in_path: Quirks,
     /// Exact paths whose good answer ends the session.
     pub(crate) logout: Vec<String>,
+    /// The text that the phone shows at a login for this route.
+    pub(crate) dtbd: Option<String>,
 }
 
 /// A route's host.
@@ -174,6 +176,12 @@ impl Table {
             }
             _ => Found::Ambiguous,
         }
+    }
+
+    /// Every route, in no particular order.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let suffixes = self.suffixes.iter().map(|(_, paths)| paths);
+        self.exact.values().chain(suffixes).flatten().flat_map(|(_, same)| same)
     }
 
     fn paths_of(&self, host: &str) -> Option<&Paths> {

@@ -8,12 +8,13 @@ use http::request::Parts;
 use serde_json::json;
 
 use super::Site;
-use crate::login::{Jar, LoginError, Start};
+use crate::login::{Given, Jar, LoginError, Start};
 use crate::pages::{Language, Page, Visit, error_json};
 use crate::policy::{Ask, Reason};
 use crate::provider::{Failure, Provider};
 use crate::reply::Reply;
 use crate::request::{Kind, View};
+use crate::telemetry::{AUDIT, count_login};
 
 /// Who waits for an answer of ours.
 pub(crate) struct Caller<'r> {
@@ -77,11 +78,11 @@ impl Caller<'_> {
 }
 
 /// Answers a request that a login would help.
-pub(super) async fn login_needed(caller: &Caller<'_>, view: &View<'_>, ask: &Ask) -> Reply {
+pub(super) async fn login_needed(caller: &Caller<'_>, view: &View<'_>, ask: &Ask, given: Given<'_>) -> Reply {
     match caller.kind() {
         Kind::Navigation => {
             let target = caller.site.table.origins.page_target(&view.host, &view.target());
-            begin(caller, &view.host, ask, &target).await
+            begin(caller, &view.host, ask, &target, given).await
         }
         Kind::PostedForm => {
             // The page that holds the form, not the address that it posts to, is where somebody goes on.
@@ -121,7 +122,13 @@ fn login_required(caller: &Caller<'_>, view: &View<'_>, ask: &Ask) -> Reply {
 }
 
 /// Begins a login and sends the browser to the provider, or says why it cannot be begun.
-pub(super) async fn begin(caller: &Caller<'_>, host: &str, ask: &Ask, target: &str) -> Reply {
+pub(super) async fn begin(
+    caller: &Caller<'_>,
+    host: &str,
+    ask: &Ask,
+    target: &str,
+    given: Given<'_>,
+) -> Reply {
     let site = caller.site;
     let origins = &site.table.origins;
     if origins.is_wildcard_only(host) {
@@ -134,7 +141,7 @@ pub(super) async fn begin(caller: &Caller<'_>, host: &str, ask: &Ask, target: &s
         return caller.refuse(&Page::BadRequest { reason: "no-provider" });
     };
     let origin = origins.of(host);
-    let start = Start { origin: &origin, target, language: caller.language().tag(), now: caller.now };
+    let start = Start { origin: &origin, target, language: caller.language().tag(), given, now: caller.now };
     let jar = Jar { headers: &caller.head.headers };
     match site.login.begin(&door.provider, ask, start, jar).await {
         Ok(begun) => {
@@ -145,8 +152,21 @@ pub(super) async fn begin(caller: &Caller<'_>, host: &str, ask: &Ask, target: &s
             let reply = Reply::redirect(StatusCode::FOUND, begun.location.as_str());
             with_cookies(reply, begun.set_cookies).because(ask.reason.word())
         }
-        Err(error) => failed(caller, &error, Some((&door.provider, target))),
+        Err(error) => {
+            note_failure(caller, door.provider.id(), &error);
+            failed(caller, &error, Some((&door.provider, target)))
+        }
     }
+}
+
+/// Notes a login that failed; the provider is empty where it is not known.
+pub(super) fn note_failure(caller: &Caller<'_>, provider: &str, error: &LoginError) {
+    let trace = error.trace().unwrap_or_default();
+    tracing::warn!(
+        target: AUDIT, { audit.event = "login", audit.result = "failed", policy.reason = error.reason(),
+        provider.name = provider, provider.trace = trace, request.id = caller.request_id,
+        error.message = %error }, "login failed");
+    count_login(provider, error.reason());
 }
 
 /// The page of a login that failed, with a way to try again where it is known what was wanted.
@@ -220,6 +240,8 @@ fn provider_page<'a>(failure: &'a Failure, again: &'a str) -> Page<'a> {
         Failure::Status { .. }
         | Failure::BadAnswer { .. }
         | Failure::TokenRefused(_)
+        | Failure::PushRefused(_)
+        | Failure::CannotSign
         | Failure::Answer(_)
         | Failure::IdToken(_)
         | Failure::UserInfo(_) => Page::ProviderBadAnswer { reason: failure.reason(), again },

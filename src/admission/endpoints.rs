@@ -10,15 +10,15 @@ use http::header::{self, HeaderName};
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::answers::{self, Caller, begin, failed, text, with_cookies, wrong_method};
+use super::answers::{self, Caller, begin, failed, note_failure, text, with_cookies, wrong_method};
 use super::{Arrival, Site};
-use crate::login::{AGAIN, Answer, Failed, Finished, Jar, Return};
+use crate::login::{AGAIN, Answer, Failed, Finished, Given, Jar, Return};
 use crate::pages::{Page, WhoAmI};
 use crate::policy::{Ask, Reason};
 use crate::reply::Reply;
 use crate::request::{self, Kind, Path, View};
-use crate::route::{Found, Own};
-use crate::telemetry::{AUDIT, count_login};
+use crate::route::{Found, Own, Route};
+use crate::telemetry::count_login;
 
 /// Fields of a callback that are posted again, at most.
 const MOST_FIELDS: usize = 20;
@@ -55,7 +55,8 @@ async fn login(caller: &Caller<'_>, view: &View<'_>) -> Reply {
     let origins = &caller.site.table.origins;
     let wanted = find("rd").or(find("target_link_uri")).unwrap_or("/");
     let Some(target) = origins.read_target(&view.host, wanted) else { return bad("foreign-return-target") };
-    let mut ask = ask_for(caller.site, &view.host, &target);
+    let route = route_of(caller.site, &view.host, &target);
+    let mut ask = ask_for(caller.site, route);
     if let Some(iss) = find("iss") {
         // OIDC Core §4: the issuer must be one of ours, byte for byte.
         let mut doors = caller.site.login.doors.values();
@@ -78,27 +79,35 @@ async fn login(caller: &Caller<'_>, view: &View<'_>) -> Reply {
         Some(_) => return bad("unknown-acr"),
         None => {}
     }
-    begin(caller, &view.host, &ask, &target).await
+    let session = caller.site.session(view, caller.now).await;
+    let given = Given {
+        dtbd: route.and_then(|route| route.dtbd.as_deref()),
+        identity: session.as_ref().map(|session| &session.identity),
+        query: Some(&parameters),
+    };
+    begin(caller, &view.host, &ask, &target, given).await
 }
 
-/// What a login for a page must ask: the demands of the page's route.
-fn ask_for(site: &Site, host: &str, target: &str) -> Ask {
+/// The route of the page that a login should lead to.
+fn route_of<'s>(site: &'s Site, host: &str, target: &str) -> Option<&'s Route> {
     let base = site.table.origins.of(host);
     let url = url::Url::parse(&base).and_then(|base| base.join(target)).ok();
     let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or(host);
     let path = url.as_ref().map_or("/", |url| url.path());
     let found = Path::read(path).ok().map(|path| site.table.find(host, &path, &Method::GET));
-    let requirement = match &found {
-        Some(Found::Route(route)) => Some(&route.requirement),
-        Some(
-            Found::Own(_)
-            | Found::Nothing
-            | Found::MethodNotAllowed(_)
-            | Found::UnknownHost
-            | Found::Ambiguous,
-        )
-        | None => None,
-    };
+    match found? {
+        Found::Route(route) => Some(route),
+        Found::Own(_)
+        | Found::Nothing
+        | Found::MethodNotAllowed(_)
+        | Found::UnknownHost
+        | Found::Ambiguous => None,
+    }
+}
+
+/// What a login for a page must ask: the demands of the page's route.
+fn ask_for(site: &Site, route: Option<&Route>) -> Ask {
+    let requirement = route.map(|route| &route.requirement);
     let only = || match site.login.doors.len() {
         1 => site.login.doors.keys().next().cloned(),
         _ => None,
@@ -169,14 +178,7 @@ async fn callback(caller: &Caller<'_>, view: &View<'_>, encoded: &[u8]) -> Reply
 fn login_failed(caller: &Caller<'_>, answer: &Answer, failure: &Failed) -> Reply {
     let door =
         failure.login.as_ref().and_then(|(id, target)| Some((caller.site.login.doors.get(id)?, target)));
-    let provider = door.map_or("", |(door, _)| &**door.provider.id());
-    let reason = failure.error.reason();
-    let trace = failure.error.trace().unwrap_or_default();
-    tracing::warn!(
-        target: AUDIT, { audit.event = "login", audit.result = "failed", policy.reason = reason,
-        provider.name = provider, provider.trace = trace, request.id = caller.request_id,
-        error.message = %failure.error }, "login failed");
-    count_login(provider, reason);
+    note_failure(caller, door.map_or("", |(door, _)| &**door.provider.id()), &failure.error);
     let reply = failed(caller, &failure.error, door.map(|(door, target)| (&*door.provider, target.as_str())));
     // A callback that this browser's login does not belong to changes no cookie.
     match door {

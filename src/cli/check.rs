@@ -1,13 +1,17 @@
 //! `midgate check`: everything that is wrong or open, and with `--online` whether the others answer.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{FAILED, FINE, WRONG, source};
-use crate::config::{self, Findings, Loaded, Problem, Purpose};
-use crate::provider::Provider;
+use crate::config::{self, Findings, Loaded, Problem, Purpose, Warning};
+use crate::policy::Access;
+use crate::provider::{self, ClientAuth, Probe, Provider, PushUse};
+use crate::route::Table;
 use crate::upstream::{Place, Server};
 
 /// An upstream that takes longer to accept a connection is told as one that does not answer.
@@ -24,7 +28,7 @@ pub(super) struct Wish {
 pub(super) fn check(path: &Path, wish: &Wish) -> i32 {
     let config::Reading { mut findings, effective, loaded } = source(path).read(Purpose::Look);
     let mut code = if findings.problems.is_empty() { FINE } else { WRONG };
-    let logged_out = loaded.as_ref().map(Loaded::logged_out_uris).unwrap_or_default();
+    let registration = loaded.as_ref().map(Registration::of).unwrap_or_default();
     let mut answers = Vec::new();
     if let Some(loaded) = loaded.filter(|_| wish.online) {
         answers = ask_everybody(loaded, &mut findings);
@@ -40,12 +44,31 @@ pub(super) fn check(path: &Path, wish: &Wish) -> i32 {
     if wish.json {
         say!("{:#}", serde_json::to_value(&findings).unwrap_or_default());
     } else {
-        tell(path, &findings, &logged_out, &answers);
+        tell(path, &findings, &registration, &answers);
     }
     code
 }
 
-fn tell(path: &Path, findings: &Findings, logged_out: &[String], answers: &[String]) {
+/// What to write into the forms of the providers, beside the redirect URIs.
+#[derive(Default)]
+struct Registration {
+    logged_out: Vec<String>,
+    /// The id of each provider that knows us by a key, and that key.
+    keys: Vec<(Arc<str>, Value)>,
+}
+
+impl Registration {
+    fn of(loaded: &Loaded) -> Self {
+        let key = |(settings, _): &(provider::Settings, _)| match &settings.client_auth {
+            ClientAuth::PrivateKey(key) => Some((Arc::clone(&settings.id), key.jwk())),
+            ClientAuth::Basic | ClientAuth::Post | ClientAuth::MutualTls(_) => None,
+        };
+        let keys = loaded.providers.iter().filter_map(key).collect();
+        Self { logged_out: loaded.logged_out_uris(), keys }
+    }
+}
+
+fn tell(path: &Path, findings: &Findings, registration: &Registration, answers: &[String]) {
     for warning in &findings.warnings {
         say!("warning: {warning}");
     }
@@ -59,7 +82,11 @@ fn tell(path: &Path, findings: &Findings, logged_out: &[String], answers: &[Stri
     say!("redirect URIs to register at every provider:");
     findings.redirect_uris.iter().for_each(|uri| say!("  {uri}"));
     say!("post-logout redirect URIs, where the provider asks for them:");
-    logged_out.iter().for_each(|uri| say!("  {uri}"));
+    registration.logged_out.iter().for_each(|uri| say!("  {uri}"));
+    for (id, jwk) in &registration.keys {
+        say!("public key to register at provider \"{id}\":");
+        say!("  {jwk}");
+    }
     say!("{}: fine", path.display());
 }
 
@@ -75,13 +102,22 @@ fn ask_everybody(loaded: Loaded, findings: &mut Findings) -> Vec<String> {
 async fn ask_all(loaded: Loaded, findings: &mut Findings) -> Vec<String> {
     let mut answers = Vec::new();
     for (index, (settings, _)) in loaded.providers.into_iter().enumerate() {
-        let id = settings.id.clone();
+        let (id, how) = (settings.id.clone(), settings.pushed_authorization);
+        let takes_max_age = !settings.forbids("max_age");
         let probed = match Provider::new(settings) {
             Ok(provider) => provider.probe().await.map_err(|failure| failure.to_string()),
             Err(error) => Err(error),
         };
         match probed {
-            Ok(issuer) => answers.push(format!("provider \"{id}\" answers; its issuer is {issuer}")),
+            Ok(probe) => {
+                answers.push(told(&id, &probe));
+                if how == PushUse::Never && probe.requires_push {
+                    findings.warnings.push(refuses_addresses(index, &id));
+                }
+                if !takes_max_age && !probe.is_pushed {
+                    warn_of_what_is_never_fresh(&loaded.table, &id, findings);
+                }
+            }
             Err(error) => findings.problems.push(Problem {
                 key: format!("provider[{index}]"),
                 line: None,
@@ -107,6 +143,32 @@ async fn ask_all(loaded: Loaded, findings: &mut Findings) -> Vec<String> {
         }
     }
     answers
+}
+
+fn told(id: &str, probe: &Probe) -> String {
+    let way = if probe.is_pushed { "; logins are pushed to it" } else { "" };
+    format!("provider \"{id}\" answers; its issuer is {}{way}", probe.issuer)
+}
+
+fn refuses_addresses(index: usize, id: &str) -> Warning {
+    let message = format!("provider \"{id}\" takes pushed authorization requests only: no login will work");
+    Warning { name: "provider-wants-par", key: format!("provider[{index}].pushed_authorization"), message }
+}
+
+/// Routes whose freshness this provider can show by `auth_time` alone; what was said before is not said again.
+fn warn_of_what_is_never_fresh(table: &Table, id: &Arc<str>, findings: &mut Findings) {
+    let mut routes: Vec<_> = table
+        .routes()
+        .filter(|route| route.access == Access::Required && route.requirement.max_age.is_some())
+        .filter(|route| route.requirement.providers.contains_key(id))
+        .collect();
+    routes.sort_by_key(|route| route.index);
+    for route in routes {
+        let warning = Warning::may_never_be_fresh(&format!("route[{}]", route.index), id);
+        if !findings.warnings.contains(&warning) {
+            findings.warnings.push(warning);
+        }
+    }
 }
 
 async fn connect(server: &Server) -> Result<(), String> {

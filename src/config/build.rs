@@ -1,6 +1,7 @@
 //! From what is written to what each module needs: every problem is noted, and nothing half built leaves here.
 
 mod claims;
+mod dtbd;
 mod endpoints;
 mod headers;
 mod listen;
@@ -69,7 +70,7 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
     })
 }
 
-/// Raw claims that some route speaks of, which a session must therefore keep.
+/// Raw claims that some route or request speaks of, which a session must therefore keep.
 fn named_claims(file: &File, fields: &headers::HeaderSets) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = fields.names().map(str::to_owned).collect();
     for require in file.route.iter().filter_map(|route| route.require.as_ref()) {
@@ -78,6 +79,7 @@ fn named_claims(file: &File, fields: &headers::HeaderSets) -> BTreeSet<String> {
             names.extend(AllowList::CLAIMS.map(str::to_owned));
         }
     }
+    names.extend(file.provider.iter().flat_map(provider::request_names));
     names.retain(|name| !crate::identity::RESERVED.contains(&name.as_str()));
     names
 }

@@ -37,6 +37,17 @@ pub(crate) struct Findings {
     pub(crate) redirect_uris: Vec<String>,
 }
 
+impl Warning {
+    /// A route that asks for freshness of a provider that can show none; `route` is the route's key.
+    pub(crate) fn may_never_be_fresh(route: &str, provider: &str) -> Self {
+        let message = format!(
+            "provider \"{provider}\" takes no max_age, and prompt=login does not go to it by PAR: a login is fresh only \
+             if its ID token says auth_time"
+        );
+        Self { name: "may-never-be-fresh", key: format!("{route}.require.max_age"), message }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {

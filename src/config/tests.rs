@@ -111,6 +111,116 @@ fn raw_claims_that_a_route_speaks_of_are_kept() {
     assert_eq!(kept, ["age", "documentId", "mid_geo_country", "phone_number_verified"]);
 }
 
+/// Names of the warnings of a text.
+fn warnings(text: &str) -> Vec<(&'static str, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("secret"), "hunter2\n").unwrap();
+    let source = Source::new(&folder.path().join("gateway.toml"), Environment::new());
+    let reading = source.read_text(text, Purpose::Look);
+    let problems = reading.findings.problems;
+    assert!(problems.is_empty(), "{problems:?}");
+    reading.findings.warnings.into_iter().map(|warning| (warning.name, warning.key)).collect()
+}
+
+#[test]
+fn only_a_login_that_is_surely_not_pushed_is_warned_of_as_never_fresh() {
+    let route = "[[route]]\nupstream = \"http://127.0.0.1:3000\"\nrequire = { max_age = \"15m\" }\n";
+    for (more, is_warned) in [
+        ("", false),
+        ("pushed_authorization = \"always\"\n", false),
+        ("pushed_authorization = \"never\"\n", true),
+        ("pushed_authorization = \"never\"\nforbid = []\n", false),
+        ("forbid = [\"max_age\", \"prompt\"]\n", true),
+    ] {
+        let warned = warnings(&format!("{TOP}{more}{route}"))
+            .contains(&("may-never-be-fresh", "route[0].require.max_age".to_owned()));
+        assert_eq!(warned, is_warned, "{more}");
+    }
+}
+
+#[test]
+fn parameters_with_templates_are_compiled_and_what_they_name_is_kept() {
+    let route = "[[route]]\nupstream = \"http://127.0.0.1:3000\"\n";
+    let with = |request: &str| format!("{TOP}request = {{ {request} }}\n{route}");
+    let (problems, loaded) = read(&with(
+        "ui_locales = \"auto\", x = \"{tid|none}\", login_hint = { json = { a = [\"{mid_geo_country}\"] } }",
+    ));
+    let loaded = loaded.unwrap_or_else(|| panic!("{problems:?}"));
+    let (settings, _) = &loaded.providers[0];
+    let names: Vec<&str> = settings.request.iter().flat_map(|(_, value)| value.names()).collect();
+    assert_eq!((settings.request.len(), names), (3, vec!["mid_geo_country", "tid"]));
+    let said: crate::identity::Claims =
+        serde_json::from_value(serde_json::json!({"sub": "s", "tid": "t", "mid_geo_country": "CH", "x": 1}))
+            .unwrap();
+    let identity = settings.identity("https://i", &said, None);
+    assert!(identity.find("tid").is_some() && identity.find("mid_geo_country").is_some());
+    assert!(identity.find("x").is_none());
+    for (request, problem) in [
+        ("x = \"{a\"", "provider[0].request.x: \"{a\" is no template"),
+        ("x = { json = [\"{a\"] }", "provider[0].request.x: \"{a\" is no template"),
+        (
+            "client_assertion = \"x\"",
+            "provider[0].request.client_assertion: \"client_assertion\" is the gateway's own",
+        ),
+        ("max_age = \"1\"", "provider[0].request.max_age: "),
+        ("display = \"popup\"", "provider[0].forbid[1]: \"display\" is forbidden here"),
+        (
+            &format!("dtbd = \"{}\"", "x".repeat(240)),
+            "provider[0].request.dtbd: 240 characters; accepted: at most 239",
+        ),
+    ] {
+        let (problems, _) = read(&with(request));
+        assert!(problems.iter().any(|found| found.starts_with(problem)), "{request}: {problems:?}");
+    }
+}
+
+#[test]
+fn what_must_not_be_read_or_changed_at_the_browser_wants_par() {
+    let route = "[[route]]\nupstream = \"http://127.0.0.1:3000\"\n";
+    let never = |request: &str| {
+        format!(
+            "{TOP}pushed_authorization = \"never\"\nrequest = {{ login_hint = {{ json = {{ a = \"{request}\" }} }} }}\n{route}"
+        )
+    };
+    let (problems, _) = read(&never("{enrolled.sn}"));
+    assert!(
+        problems[0].starts_with("provider[0].request.login_hint: an enrolled value must go by PAR"),
+        "{problems:?}"
+    );
+    let found = ("confidential-in-address", "provider[0].request.login_hint".to_owned());
+    assert!(warnings(&never("{phone_number}")).contains(&found));
+    assert!(!warnings(&never("{query.login_hint}")).contains(&found));
+    let (auto, loaded) = read(&never("{enrolled.sn}").replace("never", "auto"));
+    assert!(loaded.is_some(), "{auto:?}");
+}
+
+#[test]
+fn the_text_of_a_phone_is_checked_on_every_route() {
+    let route = |access: &str, text: &str| {
+        format!(
+            "{TOP}[[route]]\nupstream = \"http://127.0.0.1:3000\"\naccess = \"{access}\"\ndtbd = \"{text}\"\n"
+        )
+    };
+    assert!(read(&route("required", "Payroll: #CLIENT#")).1.is_some());
+    for (access, text, problem) in [
+        ("required", "ç".repeat(120), "route[0].dtbd: 120 characters; accepted: at most 119 since \"ç\""),
+        ("required", String::new(), "route[0].dtbd: is empty"),
+        ("public", "x".to_owned(), "route[0].dtbd: access = \"public\" never leads to a login"),
+    ] {
+        let (problems, _) = read(&route(access, &text));
+        assert!(problems.iter().any(|found| found.starts_with(problem)), "{problems:?}");
+    }
+}
+
+#[test]
+fn without_metadata_a_demand_for_par_needs_its_endpoint() {
+    let text = "public_url = \"https://a.ch\"\n[[provider]]\nid = \"p\"\nissuer = \"https://i\"\ndiscovery = false\nclient_id = \"c\"\n\
+                client_secret = \"x\"\npushed_authorization = \"always\"\nendpoints = { authorization = \"https://i/a\", \
+                token = \"https://i/t\", jwks = \"https://i/j\" }\n[[route]]\nupstream = \"http://127.0.0.1:3000\"\n";
+    let (problems, _) = read(text);
+    assert!(problems[0].starts_with("provider[0].endpoints.pushed_authorization: missing"), "{problems:?}");
+}
+
 #[test]
 fn i8_the_effective_configuration_holds_no_secret() {
     let source = Source::new(Path::new("/nowhere/gateway.toml"), Environment::new());

@@ -11,6 +11,7 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use super::Login;
+use crate::provider::Freshness;
 use crate::request::cookie_pairs;
 use crate::session::hash;
 
@@ -35,9 +36,16 @@ pub(crate) struct PendingLogin {
     /// Seconds.
     #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
     pub(crate) max_age: Option<u64>,
+    /// What tells when the person was authenticated.
+    #[serde(rename = "f", default, skip_serializing_if = "is_usual")]
+    pub(crate) freshness: Freshness,
     /// Unix seconds.
     #[serde(rename = "b")]
     pub(crate) begun: u64,
+}
+
+fn is_usual(freshness: &Freshness) -> bool {
+    *freshness == Freshness::default()
 }
 
 // I8: a pending login is all secrets.
@@ -48,6 +56,14 @@ impl std::fmt::Debug for PendingLogin {
 }
 
 impl PendingLogin {
+    /// When the person was authenticated, in Unix seconds: by the ID token, else by what the request vouches for.
+    pub(super) fn auth_time(&self, id_token: Option<u64>) -> Option<u64> {
+        id_token.or(match self.freshness {
+            Freshness::AuthTime => None,
+            Freshness::Request => Some(self.begun),
+        })
+    }
+
     /// Whether the login began too long before `now`, or after it.
     pub(crate) fn is_too_old(&self, timeout: Duration, now: u64) -> bool {
         now.saturating_sub(self.begun) >= timeout.as_secs() || self.begun > now.saturating_add(60)

@@ -55,7 +55,22 @@ fn pending(acr: &[&str], max_age: Option<u64>) -> PendingLogin {
         target: "/".into(),
         acr: acr.iter().map(|s| (*s).to_owned()).collect(),
         max_age,
+        freshness: Freshness::AuthTime,
         begun: 1000,
+    }
+}
+
+#[test]
+fn without_auth_time_only_a_pushed_demand_to_sign_in_anew_vouches_for_a_time() {
+    let usual = pending(&[], Some(60));
+    let pushed = PendingLogin { freshness: Freshness::Request, ..usual.clone() };
+    assert_eq!(usual.auth_time(None), None);
+    assert_eq!(pushed.auth_time(None), Some(1000));
+    for login in [&usual, &pushed] {
+        assert_eq!(login.auth_time(Some(7)), Some(7), "what the ID token says stands");
+        let sealed = serde_json::to_vec(login).unwrap();
+        let opened: PendingLogin = serde_json::from_slice(&sealed).unwrap();
+        assert_eq!(opened.freshness, login.freshness);
     }
 }
 

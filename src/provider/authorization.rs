@@ -1,16 +1,26 @@
-//! The authorization request.
-//! Pure.
+//! The authorization request: what it asks, and how it travels.
 //!
-//! *Source:* OIDC Core §3.1.2.1, RFC 6749 §4.1.1, RFC 7636 §4.3.
+//! *Source:* OIDC Core §3.1.2.1, RFC 6749 §4.1.1, RFC 7636 §4.3, RFC 9126.
 
+mod push;
+mod value;
+
+use std::cell::Cell;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use url::Url;
 
-use super::{ResponseMode, Settings};
+use super::metadata::Metadata;
+use super::{Failure, Provider, ProviderError, ResponseMode, Settings};
+
+use self::push::Need;
+
+pub(crate) use self::value::RequestValue;
 
 /// What one login asks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Authorization<'a> {
     pub(crate) redirect_uri: &'a str,
     pub(crate) state: &'a str,
@@ -26,11 +36,78 @@ pub(crate) struct Authorization<'a> {
     /// The visitor's language.
     pub(crate) ui_locale: Option<&'a str>,
     pub(crate) domain_hint: Option<&'a str>,
+    /// The text that the phone shows; wins over the provider's `request.dtbd`.
+    pub(crate) dtbd: Option<&'a str>,
+    /// What the names in `[provider.request]` stand for.
+    pub(crate) find: &'a (dyn Fn(&str) -> Option<Value> + Sync),
+    /// Unix seconds.
+    pub(crate) now: u64,
+}
+
+/// A request that is on its way.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// Where to send the browser.
+    pub(crate) location: Url,
+    pub(crate) freshness: Freshness,
+}
+
+/// What tells when the person was authenticated, once they come back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Freshness {
+    /// `auth_time` of the ID token, and nothing else.
+    #[default]
+    AuthTime,
+    /// Without `auth_time` the time of the request counts: `prompt=login` was pushed to a provider that takes no
+    /// `max_age`. In an address the person at the browser could have struck it out.
+    Request,
+}
+
+/// Why a login could not be begun.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotSent {
+    /// The provider refused the pushed request as it would have refused it in the browser.
+    #[error("pushed authorization request: refused with {}", .0.error)]
+    Refused(ProviderError),
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// Values of an enrolment, which must reach the provider as we send them.
+pub(crate) const ENROLLED: &str = "enrolled.";
+
+/// Sends the request on its way, by PAR or in the address.
+pub(super) async fn send(
+    provider: &Provider,
+    metadata: &Metadata,
+    request: &Authorization<'_>,
+) -> Result<Sent, NotSent> {
+    let settings = &provider.settings;
+    let (parameters, need) = parameters(settings, request);
+    let Some(endpoint) = push::endpoint(settings.pushed_authorization, metadata, need)? else {
+        let location = with_parameters(&metadata.authorization, parameters);
+        return Ok(Sent { location, freshness: Freshness::AuthTime });
+    };
+    let freshness = settings.freshness_when_pushed(&parameters);
+    let request_uri = push::push(provider, metadata, endpoint, parameters, request.now).await?;
+    // RFC 9126 §4: these two, and what belongs to the endpoint itself.
+    let reference = [("client_id", &settings.client_id), ("request_uri", &request_uri)];
+    let reference = reference.map(|(name, value)| (name.to_owned(), value.clone())).to_vec();
+    Ok(Sent { location: with_parameters(&metadata.authorization, reference), freshness })
+}
+
+/// What keeps every login from being begun, for `check --online`.
+pub(super) fn obstacle(settings: &Settings, metadata: &Metadata) -> Result<(), Failure> {
+    push::endpoint(settings.pushed_authorization, metadata, Need::Usual).map(drop)
+}
+
+/// Whether requests go by PAR.
+pub(super) fn is_pushed(settings: &Settings, metadata: &Metadata) -> bool {
+    matches!(push::endpoint(settings.pushed_authorization, metadata, Need::Usual), Ok(Some(_)))
 }
 
 /// The endpoint with our parameters, each once; the endpoint's own other parameters are kept.
-pub(super) fn url(settings: &Settings, endpoint: &Url, request: &Authorization<'_>) -> Url {
-    let ours = parameters(settings, request);
+fn with_parameters(endpoint: &Url, ours: Vec<(String, String)>) -> Url {
     let own: Vec<(String, String)> = endpoint
         .query_pairs()
         .into_owned()
@@ -41,7 +118,7 @@ pub(super) fn url(settings: &Settings, endpoint: &Url, request: &Authorization<'
     url
 }
 
-fn parameters(settings: &Settings, request: &Authorization<'_>) -> Vec<(String, String)> {
+fn parameters(settings: &Settings, request: &Authorization<'_>) -> (Vec<(String, String)>, Need) {
     let mode = settings.response_mode.map(|mode| match mode {
         ResponseMode::Query => "query",
         ResponseMode::FormPost => "form_post",
@@ -61,20 +138,41 @@ fn parameters(settings: &Settings, request: &Authorization<'_>) -> Vec<(String, 
         ("prompt", request.fresh.then_some("login")),
         ("max_age", max_age.as_deref()),
         ("domain_hint", request.domain_hint),
+        ("dtbd", request.dtbd),
     ]
     .map(|(name, value)| value.map(|value| (name.to_owned(), value.to_owned())));
     let mut all: Vec<(String, String)> = ours.into_iter().flatten().collect();
+    let need = Cell::new(Need::Usual);
     for (name, value) in &settings.request {
-        let value = match (name.as_str(), value.as_str()) {
-            ("ui_locales", "auto") => request.ui_locale,
-            (_, value) => Some(value),
+        if all.iter().any(|(known, _)| known == name) || settings.forbids(name) {
+            continue;
+        }
+        let find = |name: &str| {
+            let value = (request.find)(name);
+            if value.is_some() && name.starts_with(ENROLLED) {
+                // In an address the person at the browser could put another phone in its place.
+                need.set(Need::Pushed);
+            }
+            value
         };
-        if let Some(value) = value
-            && !all.iter().any(|(known, _)| known == name)
-        {
-            all.push((name.clone(), value.to_owned()));
+        if let Some(value) = value.render(request.ui_locale, &find) {
+            all.push((name.clone(), value));
         }
     }
     all.retain(|(name, _)| !settings.forbids(name));
-    all
+    (all, need.get())
+}
+
+impl Settings {
+    /// What a pushed request with these parameters vouches for.
+    fn freshness_when_pushed(&self, parameters: &[(String, String)]) -> Freshness {
+        let asks_anew = |(name, value): &(String, String)| {
+            name == "prompt" && value.split(' ').any(|prompt| prompt == "login")
+        };
+        if self.forbids("max_age") && parameters.iter().any(asks_anew) {
+            Freshness::Request
+        } else {
+            Freshness::AuthTime
+        }
+    }
 }

@@ -19,6 +19,12 @@ pub(crate) enum Failure {
     /// The token endpoint said no in OAuth's own words.
     #[error("token request: refused with {0}")]
     TokenRefused(String),
+    /// The provider does not believe that we are who we say we are, when a request is pushed.
+    #[error("pushed authorization request: refused with {0}")]
+    PushRefused(String),
+    /// Our own key cannot sign.
+    #[error("client assertion: the key cannot sign")]
+    CannotSign,
     /// Metadata that we must not or cannot use.
     #[error("metadata: {0}")]
     Metadata(&'static str),
@@ -47,6 +53,8 @@ impl Failure {
             Self::Unreachable(_) => "provider-unreachable",
             Self::Status { .. } => "provider-status",
             Self::TokenRefused(_) => "token-request-refused",
+            Self::PushRefused(_) => "pushed-request-refused",
+            Self::CannotSign => "client-key-cannot-sign",
             Self::MissingClaim(_) => "missing-claim",
             Self::BadAnswer { reason, .. }
             | Self::Metadata(reason)

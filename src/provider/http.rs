@@ -9,7 +9,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Proxy, RequestBuilder, Response, StatusCode};
 use url::Url;
 
-use super::{Failure, Settings};
+use super::{ClientAuth, Failure, Settings};
 
 /// A connection that takes longer is not there.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -39,6 +39,10 @@ impl Http {
         if let Some(pem) = &settings.ca_pem {
             let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(|e| format!("ca_file: {e}"))?;
             builder = builder.tls_certs_merge(roots);
+        }
+        if let ClientAuth::MutualTls(certificate) = &settings.client_auth {
+            let identity = reqwest::Identity::from_pem(certificate.pem.expose());
+            builder = builder.identity(identity.map_err(|e| format!("client_cert_file: {e}"))?);
         }
         if let Some(proxy) = &settings.proxy {
             builder = builder.proxy(Proxy::all(proxy.as_str()).map_err(|e| format!("proxy: {e}"))?);

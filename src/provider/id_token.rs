@@ -98,6 +98,24 @@ impl<'t> Token<'t> {
     /// # Errors
     /// The first check that fails.
     pub(super) fn verify(self, keys: &KeySet, expected: Expected<'_>) -> Result<Claims, Failure> {
+        let key = self.signer(keys)?;
+        let hash = key.hash_bytes(expected.access_token.as_bytes(), &self.alg);
+        check_at_hash(&self.claims, hash.ok())?;
+        check(&self.claims, expected)?;
+        Ok(self.claims)
+    }
+
+    /// Verifies the signature only; what the claims mean is the caller's to check.
+    ///
+    /// # Errors
+    /// No key of the set made it.
+    pub(super) fn signed(self, keys: &KeySet) -> Result<Claims, Failure> {
+        self.signer(keys)?;
+        Ok(self.claims)
+    }
+
+    /// The key that made the signature.
+    fn signer<'k>(&'k self, keys: &'k KeySet) -> Result<&'k CoreJsonWebKey, Failure> {
         let good = |key: &&CoreJsonWebKey| {
             key.verify_signature(&self.alg, self.signed.as_bytes(), &self.signature).is_ok()
         };
@@ -105,11 +123,7 @@ impl<'t> Token<'t> {
         if fitting.peek().is_none() {
             return refuse("unknown-key");
         }
-        let Some(key) = fitting.find(good) else { return refuse("bad-signature") };
-        let hash = key.hash_bytes(expected.access_token.as_bytes(), &self.alg);
-        check_at_hash(&self.claims, hash.ok())?;
-        check(&self.claims, expected)?;
-        Ok(self.claims)
+        fitting.find(good).ok_or(Failure::IdToken("bad-signature"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a provider publishes about itself, reduced to what we use.
 //!
-//! *Source:* OIDC Discovery §3, §4; RFC 8414; RFC 9207 §3.
+//! *Source:* OIDC Discovery §3, §4; RFC 8414; RFC 8705 §5; RFC 9126 §5; RFC 9207 §3.
 
 use serde_json::{Map, Value};
 use url::Url;
@@ -19,6 +19,9 @@ pub(super) struct Metadata {
     pub(super) token: Url,
     pub(super) userinfo: Option<Url>,
     pub(super) jwks: Url,
+    pub(super) pushed_authorization: Option<Url>,
+    /// RFC 9126 §5: requests that were not pushed are refused.
+    pub(super) requires_push: bool,
     /// RFC 9207 §3: `iss` comes with every authorization response.
     pub(super) promises_iss: bool,
 }
@@ -55,6 +58,15 @@ fn read(settings: &Settings, document: &Map<String, Value>) -> Result<Metadata, 
         Some(url) => Ok(Some(url.clone())),
         None => text(name).map(usable).transpose(),
     };
+    // RFC 8705 §5: with a certificate we go to the hosts that ask for one.
+    let aliases = document.get("mtls_endpoint_aliases").filter(|_| settings.is_mutual_tls());
+    let ours = |configured: &Option<Url>, name: &str| match aliases
+        .and_then(|aliases| aliases.get(name))
+        .and_then(Value::as_str)
+    {
+        Some(alias) if configured.is_none() => usable(alias).map(Some),
+        Some(_) | None => endpoint(configured, name),
+    };
     let endpoints = &settings.endpoints;
     let needed = |url: Result<Option<Url>, Failure>| url?.ok_or(Failure::Metadata("endpoint-missing"));
     if let Some(methods) = document.get("code_challenge_methods_supported").and_then(Value::as_array)
@@ -65,9 +77,11 @@ fn read(settings: &Settings, document: &Map<String, Value>) -> Result<Metadata, 
     Ok(Metadata {
         issuer,
         authorization: needed(endpoint(&endpoints.authorization, "authorization_endpoint"))?,
-        token: needed(endpoint(&endpoints.token, "token_endpoint"))?,
-        userinfo: endpoint(&endpoints.userinfo, "userinfo_endpoint")?,
+        token: needed(ours(&endpoints.token, "token_endpoint"))?,
+        userinfo: ours(&endpoints.userinfo, "userinfo_endpoint")?,
         jwks: needed(endpoint(&endpoints.jwks, "jwks_uri"))?,
+        pushed_authorization: ours(&endpoints.pushed_authorization, "pushed_authorization_request_endpoint")?,
+        requires_push: document.get("require_pushed_authorization_requests") == Some(&Value::Bool(true)),
         promises_iss: document.get("authorization_response_iss_parameter_supported")
             == Some(&Value::Bool(true)),
     })

@@ -1,18 +1,19 @@
 //! From a code to a verified identity: one token request, the ID token, UserInfo once.
 //!
-//! *Source:* OIDC Core §3.1.3, §5.3; RFC 6749 §4.1.3, §2.3.1; RFC 6750 §2.1.
+//! *Source:* OIDC Core §3.1.3; RFC 6749 §4.1.3.
 
+mod userinfo;
+
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use form_urlencoded::{Serializer, byte_serialize};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::StatusCode;
 use serde_json::Value;
-use url::Url;
 
 use super::id_token::{self, Expected};
+use super::keys::KeySet;
 use super::metadata::Metadata;
-use super::{ClientAuth, Failure, Keep, Provider, UserInfoUse, json};
+use super::{Failure, Keep, Provider, json, oauth_word};
 use crate::identity::{Claims, Identity, find_claim};
 use crate::secret::Secret;
 use crate::session;
@@ -69,7 +70,12 @@ pub(super) async fn redeem(provider: &Provider, redemption: &Redemption<'_>) -> 
     let metadata = provider.metadata().await?;
     let tokens = exchange(provider, &metadata, redemption).await?;
     let claims = verify(provider, &metadata, &tokens, redemption).await?;
-    let userinfo = userinfo(provider, &metadata, &tokens, &claims).await?;
+    let asked = userinfo::Question {
+        access_token: &tokens.access_token,
+        id_token: &claims,
+        now: unix(redemption.now),
+    };
+    let userinfo = userinfo::ask(provider, &metadata, asked).await?;
     let identity = provider.settings.identity(&metadata.issuer, &claims, userinfo.as_ref());
     required(provider, &identity, &claims, userinfo.as_ref())?;
     let tokens = tokens.kept(provider.settings.keep, unix(redemption.now));
@@ -82,7 +88,14 @@ async fn exchange(
     metadata: &Metadata,
     redemption: &Redemption<'_>,
 ) -> Result<Tokens, Failure> {
-    let request = token_request(provider, metadata, redemption);
+    let fields = [
+        ("grant_type", "authorization_code"),
+        ("code", redemption.code),
+        ("redirect_uri", redemption.redirect_uri),
+        ("code_verifier", redemption.code_verifier),
+    ];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let request = provider.post_as_client(metadata, &metadata.token, fields, unix(redemption.now))?;
     let answer = provider.http.send("token", request, LIMIT).await?;
     let document = json::object(&answer.body);
     if answer.status != StatusCode::OK {
@@ -118,43 +131,6 @@ fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn token_request(provider: &Provider, metadata: &Metadata, redemption: &Redemption<'_>) -> RequestBuilder {
-    let mut form = Serializer::new(String::new());
-    form.append_pair("grant_type", "authorization_code")
-        .append_pair("code", redemption.code)
-        .append_pair("redirect_uri", redemption.redirect_uri)
-        .append_pair("code_verifier", redemption.code_verifier);
-    let request = authenticate(provider, provider.http.request(Method::POST, &metadata.token), &mut form);
-    request
-        .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
-        .body(form.finish())
-}
-
-/// RFC 6749 §2.3.1: in the header with both halves form-urlencoded, or in the body; never both.
-fn authenticate(
-    provider: &Provider,
-    request: RequestBuilder,
-    form: &mut Serializer<'_, String>,
-) -> RequestBuilder {
-    let settings = &provider.settings;
-    let secret = settings.client_secret.as_ref().map(Secret::expose);
-    match (settings.client_auth, secret) {
-        (ClientAuth::Basic, Some(secret)) => {
-            let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-            request.basic_auth(encoded(&settings.client_id), Some(encoded(secret)))
-        }
-        (ClientAuth::Post, Some(secret)) => {
-            form.append_pair("client_id", &settings.client_id).append_pair("client_secret", secret);
-            request
-        }
-        // A public client says who it is and proves it by PKCE alone.
-        (ClientAuth::Basic | ClientAuth::Post, None) => {
-            form.append_pair("client_id", &settings.client_id);
-            request
-        }
-    }
-}
-
 /// OIDC Core §3.1.3.7; an unknown key makes us ask for the keys again, at once.
 async fn verify(
     provider: &Provider,
@@ -163,10 +139,7 @@ async fn verify(
     redemption: &Redemption<'_>,
 ) -> Result<Claims, Failure> {
     let token = id_token::parse(tokens.id_token.expose(), &provider.settings.id_token_alg)?;
-    let mut keys = provider.key_set().await?;
-    if !token.has_key(&keys) {
-        keys = provider.refetch_keys().await?;
-    }
+    let keys = keys_for(provider, &token).await?;
     let expected = Expected {
         issuer: &metadata.issuer,
         client_id: &provider.settings.client_id,
@@ -177,36 +150,10 @@ async fn verify(
     token.verify(&keys, expected)
 }
 
-/// UserInfo, once, with the token in the header only; it counts only for the same subject (OIDC Core §5.3.2).
-async fn userinfo(
-    provider: &Provider,
-    metadata: &Metadata,
-    tokens: &Tokens,
-    id_token: &Claims,
-) -> Result<Option<Claims>, Failure> {
-    let endpoint: &Url = match (provider.settings.userinfo, &metadata.userinfo) {
-        (UserInfoUse::Never, _) | (UserInfoUse::Auto, None) => return Ok(None),
-        (UserInfoUse::Always, None) => return Err(Failure::Metadata("no-userinfo-endpoint")),
-        (UserInfoUse::Auto | UserInfoUse::Always, Some(endpoint)) => endpoint,
-    };
-    let mut bearer = HeaderValue::try_from(format!("Bearer {}", tokens.access_token.expose()))
-        .map_err(|_| Failure::BadAnswer { step: "token", reason: "no-access-token" })?;
-    bearer.set_sensitive(true);
-    let request = provider.http.request(Method::GET, endpoint).header(AUTHORIZATION, bearer);
-    let answer = provider.http.send("userinfo", request, LIMIT).await?;
-    if answer.status != StatusCode::OK {
-        return Err(Failure::Status { step: "userinfo", status: answer.status.as_u16() });
-    }
-    if answer.is_jwt {
-        return Err(Failure::UserInfo("userinfo-is-signed"));
-    }
-    let mut claims = json::object(&answer.body).ok_or(Failure::UserInfo("userinfo-not-json"))?;
-    match (claims.get("sub"), id_token.get("sub")) {
-        (Some(Value::String(theirs)), Some(Value::String(ours))) if theirs == ours => {}
-        _ => return Err(Failure::UserInfo("userinfo-wrong-subject")),
-    }
-    provider.settings.keep_person_only(&mut claims);
-    Ok(Some(claims))
+/// The keys at hand, or fresh ones where none of them can have made the signature.
+async fn keys_for(provider: &Provider, token: &id_token::Token<'_>) -> Result<Arc<KeySet>, Failure> {
+    let keys = provider.key_set().await?;
+    if token.has_key(&keys) { Ok(keys) } else { provider.refetch_keys().await }
 }
 
 fn required(
@@ -224,9 +171,4 @@ fn required(
         Some(missing) => Err(Failure::MissingClaim(missing.clone())),
         None => Ok(()),
     }
-}
-
-/// An OAuth error code, bounded and printable (RFC 6749 §5.2).
-fn oauth_word(error: &str) -> String {
-    error.chars().filter(|c| c.is_ascii_graphic()).take(64).collect()
 }

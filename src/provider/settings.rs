@@ -8,6 +8,7 @@ use openidconnect::core::CoreJwsSigningAlgorithm;
 use serde_json::Value;
 use url::Url;
 
+use super::{ClientCertificate, ClientKey, RequestValue};
 use crate::identity::Mapping;
 use crate::secret::Secret;
 
@@ -35,8 +36,10 @@ pub(crate) struct Settings {
     pub(crate) userinfo: UserInfoUse,
     /// Gateway names or raw claims without which there is no login.
     pub(crate) required_claims: Vec<String>,
-    /// Further parameters of every authorization request; `ui_locales = "auto"` is the visitor's language.
-    pub(crate) request: Vec<(String, String)>,
+    /// Whether authorization requests go by PAR.
+    pub(crate) pushed_authorization: PushUse,
+    /// Further parameters of every authorization request.
+    pub(crate) request: Vec<(String, RequestValue)>,
     /// Parameters that are never sent.
     pub(crate) forbid: Vec<String>,
     pub(crate) claims: Mapping,
@@ -76,13 +79,30 @@ pub(crate) struct Endpoints {
     pub(crate) userinfo: Option<Url>,
     pub(crate) jwks: Option<Url>,
     pub(crate) end_session: Option<Url>,
+    pub(crate) pushed_authorization: Option<Url>,
 }
 
-/// How we prove who we are at the token endpoint (RFC 6749 §2.3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How we prove who we are at the provider's endpoints (OIDC Core §9).
+#[derive(Debug)]
 pub(crate) enum ClientAuth {
+    /// `client_secret_basic`.
     Basic,
+    /// `client_secret_post`.
     Post,
+    /// `private_key_jwt`.
+    PrivateKey(Box<ClientKey>),
+    /// `tls_client_auth` (RFC 8705 §2).
+    MutualTls(ClientCertificate),
+}
+
+/// Whether authorization requests are pushed (RFC 9126).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PushUse {
+    /// Where the provider has an endpoint for it.
+    Auto,
+    /// No login goes any other way.
+    Always,
+    Never,
 }
 
 /// How the authorization response comes back.
@@ -154,11 +174,19 @@ impl Alg {
 impl Settings {
     /// Whether metadata and keys of the one serve the other.
     pub(super) fn asks_the_same(&self, other: &Self) -> bool {
-        self.issuer == other.issuer && self.discovery == other.discovery && self.endpoints == other.endpoints
+        self.issuer == other.issuer
+            && self.discovery == other.discovery
+            && self.endpoints == other.endpoints
+            && self.is_mutual_tls() == other.is_mutual_tls()
+    }
+
+    /// Whether the provider's hosts for mutual TLS are ours to use (RFC 8705 §5).
+    pub(super) fn is_mutual_tls(&self) -> bool {
+        matches!(self.client_auth, ClientAuth::MutualTls(_))
     }
 
     /// Whether a parameter must never be sent.
-    pub(super) fn forbids(&self, parameter: &str) -> bool {
+    pub(crate) fn forbids(&self, parameter: &str) -> bool {
         self.forbid.iter().any(|forbidden| forbidden == parameter)
     }
 }

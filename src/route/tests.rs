@@ -28,6 +28,7 @@ fn route(index: usize, host: &str, path: &str, methods: &[&str], allow: Quirks) 
         strip_prefix: false,
         allow_in_path: allow,
         logout: Vec::new(),
+        dtbd: None,
     })
 }
 

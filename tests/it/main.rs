@@ -13,5 +13,6 @@ mod logout;
 mod logs;
 mod outage;
 mod policy;
+mod protocol;
 mod proxying;
 mod tidy;

@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod gateway;
+pub mod tls;
 pub mod wire;
 
 use std::sync::OnceLock;

@@ -1,55 +1,31 @@
 //! Providers: where they are, who we are to them, what is asked and what is made of their answers.
 
+mod client;
+mod request;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
-use super::super::file::{self, File, OrFalse, RequestValue, When};
-use super::super::problem::{listed, path, suggestion};
+use super::super::file::{self, File, OrFalse, When};
+use super::super::problem::{listed, suggestion};
 use super::{Desk, claims, place};
 use crate::policy::Ladder;
-use crate::provider::{Alg, ClientAuth, Discovery, Endpoints, Keep, ResponseMode, Settings, UserInfoUse};
-use crate::secret::Secret;
+use crate::provider::{Alg, Discovery, Endpoints, Keep, PushUse, ResponseMode, Settings, UserInfoUse};
+
+pub(super) use self::request::names as request_names;
 
 /// One deadline for token, keys and UserInfo together; Mobile ID's codes live as long.
 const DEADLINE: Duration = Duration::from_secs(10);
-
-/// Parameters that protect the login or that have a key of their own.
-const OURS: [(&str, &str); 14] = [
-    ("response_type", "it is always code"),
-    ("client_id", "write client_id"),
-    ("client_secret", "it never goes through the browser"),
-    ("redirect_uri", "it follows from public_url and endpoints.callback"),
-    ("scope", "write scopes"),
-    ("state", "it is fresh for every login"),
-    ("nonce", "it is fresh for every login"),
-    ("code_challenge", "it is fresh for every login"),
-    ("code_challenge_method", "it is always S256"),
-    ("response_mode", "write response_mode"),
-    ("acr_values", "write acr_values, or require.acr on a route"),
-    ("max_age", "write require.max_age on a route"),
-    ("request", "request objects are not sent"),
-    ("request_uri", "request objects are not sent"),
-];
-/// Without these a login proves nothing.
-const NEVER_FORBIDDEN: [&str; 8] = [
-    "response_type",
-    "client_id",
-    "redirect_uri",
-    "scope",
-    "state",
-    "nonce",
-    "code_challenge",
-    "code_challenge_method",
-];
 
 /// A provider, as far as routes must know it even when its settings are wrong.
 pub(super) struct Known {
     pub(super) id: Arc<str>,
     pub(super) ladder: Ladder,
-    pub(super) forbids_max_age: bool,
+    /// Whether a login without `auth_time` is never fresh here, as far as the configuration tells.
+    pub(super) may_never_be_fresh: bool,
     settings: Option<Settings>,
 }
 
@@ -74,11 +50,17 @@ pub(super) fn providers(file: &File, keep: &BTreeSet<String>, desk: &mut Desk<'_
         known.push(Known {
             id: provider.id.as_str().into(),
             ladder: ladder(provider, &key, desk),
-            forbids_max_age: provider.forbid.iter().any(|name| name == "max_age"),
+            may_never_be_fresh: may_never_be_fresh(provider),
             settings,
         });
     }
     known
+}
+
+/// The time of a request counts only when `prompt=login` was pushed; whether it can be, the metadata may tell.
+fn may_never_be_fresh(provider: &file::Provider) -> bool {
+    let forbids = |name: &str| provider.forbid.iter().any(|forbidden| forbidden == name);
+    forbids("max_age") && (provider.pushed_authorization == When::Never || forbids("prompt"))
 }
 
 fn settings(
@@ -89,9 +71,9 @@ fn settings(
 ) -> Option<Settings> {
     let at = |name: &str| format!("{key}.{name}");
     let source = source(provider, key, desk);
-    let client_secret = client(provider, key, desk);
+    let client = client::client(provider, key, desk);
     let algs = algs(provider, &at("id_token_alg"), desk);
-    let request = request(provider, key, desk);
+    let request = request::request(provider, key, desk);
     let claims = claims::mapping(&provider.claims, keep, &at("claims"), desk.report);
     let ca_pem = match &provider.ca_file {
         None => Some(None),
@@ -110,6 +92,7 @@ fn settings(
         desk.report.problem(at("scopes"), message, "such as [\"openid\", \"profile\"]");
     }
     let (issuer, discovery, endpoints) = source?;
+    let client::Client { auth: client_auth, secret: client_secret } = client?;
     let display_name = provider.display_name.clone().unwrap_or_else(|| provider.id.clone());
     Some(Settings {
         id: provider.id.as_str().into(),
@@ -118,13 +101,8 @@ fn settings(
         discovery,
         endpoints,
         client_id: provider.client_id.clone(),
-        client_secret: client_secret?,
-        client_auth: match provider.client_auth {
-            file::ClientAuth::ClientSecretBasic => ClientAuth::Basic,
-            file::ClientAuth::ClientSecretPost => ClientAuth::Post,
-            // `unavailable` has said so.
-            file::ClientAuth::PrivateKeyJwt | file::ClientAuth::MutualTls => return None,
-        },
+        client_secret,
+        client_auth,
         id_token_alg: algs?,
         scopes: provider.scopes.0.clone(),
         response_mode: match provider.response_mode {
@@ -140,6 +118,11 @@ fn settings(
             When::Never => UserInfoUse::Never,
         },
         required_claims: provider.required_claims.clone(),
+        pushed_authorization: match provider.pushed_authorization {
+            When::Auto => PushUse::Auto,
+            When::Always => PushUse::Always,
+            When::Never => PushUse::Never,
+        },
         request: request?,
         forbid: provider.forbid.clone(),
         claims: claims?,
@@ -207,19 +190,21 @@ fn endpoints(written: &file::ProviderEndpoints, key: &str, desk: &mut Desk<'_>) 
         userinfo: read("userinfo", &written.userinfo),
         jwks: read("jwks", &written.jwks),
         end_session: read("end_session", &written.end_session),
+        pushed_authorization: read("pushed_authorization", &written.pushed_authorization),
     };
-    read("pushed_authorization", &written.pushed_authorization);
     good.then_some(endpoints)
 }
 
 /// Without discovery everything that a login needs must be written.
 fn by_hand(provider: &file::Provider, key: &str, endpoints: Option<&Endpoints>, desk: &mut Desk<'_>) -> bool {
     let Some(endpoints) = endpoints else { return false };
+    let must_push = provider.pushed_authorization == When::Always;
     let needed = [
         ("issuer", provider.issuer.is_some()),
         ("endpoints.authorization", endpoints.authorization.is_some()),
         ("endpoints.token", endpoints.token.is_some()),
         ("endpoints.jwks", endpoints.jwks.is_some()),
+        ("endpoints.pushed_authorization", !must_push || endpoints.pushed_authorization.is_some()),
     ];
     for (name, _) in needed.iter().filter(|(_, is_there)| !is_there) {
         let message = "missing: discovery = false, so that nothing else says it";
@@ -244,25 +229,6 @@ fn document(file: &str, key: &str, desk: &mut Desk<'_>) -> Option<Discovery> {
     }
 }
 
-/// The secret; a provider without one takes us for a public client, which only PKCE protects.
-fn client(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<Option<Secret>> {
-    if provider.client_id.is_empty() && !desk.report.has_problem(&format!("{key}.client_id")) {
-        desk.report.problem(
-            format!("{key}.client_id"),
-            "is empty",
-            "write the id that the provider gave this gateway",
-        );
-    }
-    let at = format!("{key}.client_secret");
-    let (inline, file) = (provider.client_secret.as_ref(), provider.client_secret_file.as_deref());
-    if inline.is_none() && file.is_none() {
-        let message = "no client_secret and no client_secret_file: the provider must take this gateway as a public client";
-        desk.report.warn("no-client-secret", at, message);
-        return Some(None);
-    }
-    desk.material.secret(inline, file, &at, desk.report).map(Some)
-}
-
 fn algs(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<Vec<Alg>> {
     let written = provider.id_token_alg.as_slice();
     if written.is_empty() {
@@ -285,53 +251,6 @@ fn algs(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<Vec
     };
     let algs: Option<Vec<Alg>> = written.iter().map(read).collect();
     algs.filter(|algs| !algs.is_empty())
-}
-
-/// Further parameters of the authorization request, none of them ours and none of them forbidden.
-fn request(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<Vec<(String, String)>> {
-    let mut good = forbid(provider, key, desk);
-    let mut request = Vec::new();
-    for (name, value) in &provider.request {
-        let own = path(&format!("{key}.request"), name);
-        if let Some((_, instead)) = OURS.iter().find(|(ours, _)| ours == name) {
-            desk.report.problem(own, format!("\"{name}\" is the gateway's own parameter"), *instead);
-            good = false;
-            continue;
-        }
-        match value {
-            RequestValue::Removed(_) => {}
-            RequestValue::Text(text) if !text.contains('{') => request.push((name.clone(), text.clone())),
-            RequestValue::Text(_) | RequestValue::Json(_) => {
-                let message = "templates and JSON are not available in this version; accepted: a plain text";
-                desk.report.problem(own, message, "write a text that is the same for everybody");
-                good = false;
-            }
-        }
-    }
-    good.then_some(request)
-}
-
-/// A parameter cannot be sent and forbidden at once.
-fn forbid(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> bool {
-    let sent = |name: &str| match name {
-        "response_mode" => provider.response_mode != file::ResponseMode::None,
-        "acr_values" => provider.acr_values.as_ref().and_then(OrFalse::text).is_some(),
-        name => provider.request.get(name).is_some_and(|value| !matches!(value, RequestValue::Removed(_))),
-    };
-    let mut good = true;
-    for (index, name) in provider.forbid.iter().enumerate() {
-        let own = format!("{key}.forbid[{index}]");
-        if NEVER_FORBIDDEN.contains(&name.as_str()) {
-            let message = format!("\"{name}\" protects every login and cannot be forbidden");
-            desk.report.problem(own, message, "remove it");
-            good = false;
-        } else if sent(name) {
-            let message = format!("\"{name}\" is forbidden here, and configured to be sent");
-            desk.report.problem(own, message, "remove it from one of the two places");
-            good = false;
-        }
-    }
-    good
 }
 
 fn ladder(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Ladder {

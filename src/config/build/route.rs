@@ -7,11 +7,11 @@ use http::Method;
 use url::Url;
 
 use super::super::file::{self, File, Many};
-use super::super::problem::suggestion;
+use super::super::problem::{Warning, suggestion};
 use super::headers::HeaderSets;
 use super::provider::Known;
 use super::upstream::Upstreams;
-use super::{Desk, place, require, session, upstream};
+use super::{Desk, dtbd, place, require, session, upstream};
 use crate::headers::{CookieNames, Fields};
 use crate::policy::{Access, Requirement};
 use crate::request::Quirks;
@@ -196,6 +196,7 @@ impl<'d> Draft<'d, '_> {
         let requirement = self.requirement(access);
         let allow_in_path = self.allow_in_path();
         let logout = self.logout(access);
+        let dtbd = self.dtbd(access);
         let id = self.id(host.as_ref());
         self.warn_of_what_is_open(access, requirement.as_ref());
         Some(Route {
@@ -212,6 +213,7 @@ impl<'d> Draft<'d, '_> {
             strip_prefix: self.written.strip_prefix,
             allow_in_path: allow_in_path?,
             logout: logout?,
+            dtbd: dtbd?,
         })
     }
 
@@ -418,6 +420,14 @@ impl<'d> Draft<'d, '_> {
         good.then(|| self.written.logout.clone())
     }
 
+    fn dtbd(&mut self, access: Access) -> Option<Option<String>> {
+        let Some(text) = &self.written.dtbd else { return Some(None) };
+        if access == Access::Public {
+            self.problem("dtbd", "access = \"public\" never leads to a login", "remove it");
+        }
+        dtbd::check(text, &self.at("dtbd"), self.desk.report).then(|| Some(text.clone()))
+    }
+
     fn warn_of_what_is_open(&mut self, access: Access, requirement: Option<&Requirement>) {
         if access == Access::Public && self.written.path == "/" {
             let message = "everything below \"/\" that no other route names is open to everybody";
@@ -438,12 +448,9 @@ impl<'d> Draft<'d, '_> {
         }
         if requirement.max_age.is_some() {
             for known in self.site.providers {
-                if known.forbids_max_age && requirement.providers.contains_key(&known.id) {
-                    let message = format!(
-                        "provider \"{}\" takes no max_age: a login is fresh only if its ID token says auth_time",
-                        known.id
-                    );
-                    self.desk.report.warn("may-never-be-fresh", format!("{key}.require.max_age"), message);
+                if known.may_never_be_fresh && requirement.providers.contains_key(&known.id) {
+                    let warning = Warning::may_never_be_fresh(&key, &known.id);
+                    self.desk.report.warnings.push(warning);
                 }
             }
         }

@@ -1,0 +1,82 @@
+//! What a login may take over from the request that begins it: names in `[provider.request]`, and the phone's text.
+//! Pure.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::identity::Identity;
+
+/// Beside the route and the ask.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Given<'g> {
+    /// The text that the phone shows, where the route has one of its own.
+    pub(crate) dtbd: Option<&'g str>,
+    /// Who is signed in already.
+    pub(crate) identity: Option<&'g Identity>,
+    /// Parameters of the visitor's request to the login endpoint.
+    pub(crate) query: Option<&'g HashMap<String, String>>,
+}
+
+/// Bytes of a value that a visitor may bring along.
+const LONGEST: usize = 1024;
+
+impl Given<'_> {
+    /// Looks up a name of a template: `query.…`, or a name of the session's identity.
+    ///
+    /// A session tells things only to the provider that told them.
+    pub(super) fn find(&self, provider: &str, name: &str) -> Option<Value> {
+        if let Some(parameter) = name.strip_prefix("query.") {
+            let value = self.query?.get(parameter)?;
+            let is_sound = value.len() <= LONGEST && !value.chars().any(char::is_control);
+            return is_sound.then(|| Value::from(value.as_str()));
+        }
+        let identity = self.identity.filter(|identity| *identity.provider == *provider)?;
+        identity.find(name).map(|value| value.into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_comes_from_the_named_place_and_no_other() {
+        let identity = Identity {
+            provider: "p".into(),
+            issuer: "i".into(),
+            subject: "s".into(),
+            user_key: "k".into(),
+            acr: None,
+            amr: Box::default(),
+            auth_time: None,
+            claims: serde_json::from_value(json!({"phone_number": "+41791234567", "query.a": "x"})).unwrap(),
+        };
+        let query = [("login_hint", "+4179"), ("nul", "a\0b"), ("line", "a\r\nb"), ("c1", "a\u{85}b")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut query = HashMap::from(query);
+        query.insert("fits".to_owned(), "x".repeat(1024));
+        query.insert("long".to_owned(), "x".repeat(1025));
+        let given = Given { identity: Some(&identity), query: Some(&query), dtbd: None };
+        for (name, value) in [
+            ("phone_number", Some(json!("+41791234567"))),
+            ("sub", Some(json!("s"))),
+            ("query.login_hint", Some(json!("+4179"))),
+            ("query.fits", Some(json!("x".repeat(1024)))),
+            ("query.long", None),
+            ("query.nul", None),
+            ("query.line", None),
+            ("query.c1", None),
+            ("query.a", None),
+            ("query.phone_number", None),
+            ("login_hint", None),
+            ("enrolled.sn", None),
+        ] {
+            assert_eq!(given.find("p", name), value, "{name}");
+        }
+        assert_eq!(given.find("other", "phone_number"), None, "another provider is told nothing");
+        assert_eq!(Given::default().find("p", "query.login_hint"), None);
+    }
+}
