@@ -8,12 +8,27 @@ import Provider, { interactionPolicy } from 'oidc-provider';
 import { atEnd, tells } from './process.mjs';
 
 const PERSON = { name: 'Zoë Müller-François', given_name: 'Zoë', family_name: 'Müller-François' };
-const ENDPOINTS = { '/auth': 'authorization', '/token': 'token', '/me': 'userinfo', '/jwks': 'jwks' };
+const EVENTS = [
+  'server_error',
+  'authorization.error',
+  'grant.error',
+  'userinfo.error',
+  'pushed_authorization_request.error',
+];
+const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'];
+const ENDPOINTS = {
+  '/auth': 'authorization',
+  '/token': 'token',
+  '/me': 'userinfo',
+  '/jwks': 'jwks',
+  '/request': 'pushed',
+};
 
 export class Certified {
-  // Starts a provider that knows one client, the gateway at `url`.
-  static async start(url, client = {}) {
+  // Starts a provider that knows one client, the gateway at `url`; `offers` switches features on.
+  static async start(url, client = {}, offers = {}) {
     const certified = new Certified();
+    certified.offers = offers;
     certified.client = {
       client_id: 'us',
       client_secret: 'SECRET_zz',
@@ -21,9 +36,11 @@ export class Certified {
       token_endpoint_auth_method: 'client_secret_basic',
       ...client,
     };
-    certified.calls = { authorization: 0, token: 0, userinfo: 0, jwks: 0 };
-    // The parameters of every authorization request, the oldest first.
+    certified.calls = { authorization: 0, token: 0, userinfo: 0, jwks: 0, pushed: 0 };
+    // The parameters of every authorization request, the oldest first, pushed or not.
     certified.asked = [];
+    // The names of the parameters that browsers brought along, the oldest first.
+    certified.carried = [];
     // What the person at the provider does: the result of a login, made of the request's parameters.
     certified.person = (asked) => ({ acr: asked.acr_values || 'low', amr: ['pwd'] });
     // Endpoints that take a request and never answer.
@@ -67,12 +84,14 @@ export class Certified {
     ];
     const keys = pairs.map(({ privateKey }) => privateKey.export({ format: 'jwk' }));
     this.provider = new Provider(this.issuer, this.settings(keys.map((key) => ({ ...key, kid: randomUUID() }))));
-    for (const event of ['server_error', 'authorization.error', 'grant.error', 'userinfo.error']) {
+    for (const event of EVENTS) {
       this.provider.on(event, (_, error) => this.trouble.push(`${event}: ${error.stack} ${error.error_description}`));
     }
     this.provider.use(async (ctx, next) => {
       await next();
-      if (ctx.oidc?.route === 'authorization') this.asked.push({ ...ctx.oidc.params?.toPlainObject() });
+      if (ctx.oidc?.route !== 'authorization') return;
+      this.asked.push({ ...ctx.oidc.params?.toPlainObject() });
+      this.carried.push(Object.keys(ctx.query).sort());
     });
     this.handler = this.provider.callback();
   }
@@ -93,7 +112,11 @@ export class Certified {
       // Seconds; a code lives as short as Mobile ID's.
       ttl: { AuthorizationCode: 10, AccessToken: 60, IdToken: 60, Interaction: 60, Grant: 3600, Session: 3600 },
       acrValues: ['low', 'high'],
-      enabledJWA: { idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'] },
+      enabledJWA: {
+        idTokenSigningAlgValues: ALGORITHMS,
+        userinfoSigningAlgValues: ALGORITHMS,
+        clientAuthSigningAlgValues: ALGORITHMS,
+      },
       claims: { profile: Object.keys(PERSON) },
       findAccount: (ctx, sub) => ({ accountId: sub, claims: () => ({ sub, ...PERSON }) }),
       loadExistingGrant: consent,
@@ -102,6 +125,11 @@ export class Certified {
         devInteractions: { enabled: false },
         // As Mobile ID: no end-session endpoint is known of it.
         rpInitiatedLogout: { enabled: false },
+        jwtUserinfo: { enabled: true },
+        pushedAuthorizationRequests: {
+          enabled: Boolean(this.offers.par),
+          requirePushedAuthorizationRequests: this.offers.par === 'only',
+        },
       },
     };
   }

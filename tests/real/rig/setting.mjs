@@ -23,15 +23,14 @@ export function toml(provider, more = LADDER) {
 id = "op"
 issuer = ${text(provider.issuer)}
 client_id = ${text(provider.client.client_id)}
-client_secret = ${text(provider.client.client_secret)}
-scopes = ["openid", "profile"]
+${provider.client.client_secret ? `client_secret = ${text(provider.client.client_secret)}\n` : ''}scopes = ["openid", "profile"]
 ${more}${MAPPING}`;
 }
 
 // Everything but a running gateway. `tables` stand before the provider; `routes` is made of the application's address.
-export async function setting({ client, more, tables = '', routes = plainRoute } = {}) {
+export async function setting({ client, offers, more, tables = '', routes = plainRoute } = {}) {
   const gateway = await Gateway.place();
-  const provider = await Certified.start(gateway.url, client);
+  const provider = await Certified.start(gateway.url, client, offers);
   const application = await Application.start();
   const config = tables + toml(provider, more) + routes(`http://127.0.0.1:${application.port}`);
   return { gateway, provider, application, start: () => gateway.start(config) };
