@@ -28,7 +28,9 @@ use crate::telemetry::count_provider_error;
 pub(crate) use self::authorization::Authorization;
 pub(crate) use self::failure::Failure;
 pub(crate) use self::redeem::{Redemption, Verified};
-pub(crate) use self::settings::{Alg, ClientAuth, Discovery, Endpoints, Keep, ResponseMode, Settings, UserInfoUse};
+pub(crate) use self::settings::{
+    Alg, ClientAuth, Discovery, Endpoints, Keep, ResponseMode, Settings, UserInfoUse,
+};
 pub(crate) use self::trouble::{ProviderError, Trouble};
 
 use self::http::Http;

@@ -216,6 +216,8 @@ fn provider_page<'a>(failure: &'a Failure, again: &'a str) -> Page<'a> {
         Failure::Unreachable(_) | Failure::Metadata(_) | Failure::Cold(_) => {
             Page::ProviderUnavailable { again }
         }
+        // Out of order is not the same as not to be believed.
+        Failure::Status { status: 500.., .. } => Page::ProviderUnavailable { again },
         Failure::MissingClaim(claim) => Page::MissingClaim { claim, again },
         Failure::Status { .. }
         | Failure::BadAnswer { .. }
