@@ -126,7 +126,7 @@ fn assemble(
     old: Option<&Snapshot>,
 ) -> anyhow::Result<Snapshot> {
     let mut doors = std::collections::HashMap::new();
-    let first_provider = loaded.providers.first().map(|(settings, _)| Arc::clone(&settings.id));
+    let providers = loaded.providers.iter().map(|(settings, _)| Arc::clone(&settings.id)).collect();
     for (settings, ladder) in loaded.providers {
         let id = Arc::clone(&settings.id);
         let provider =
@@ -155,7 +155,7 @@ fn assemble(
         sessions: Arc::clone(&shared.sessions),
         pages: loaded.pages,
         csrf: keys.mac("logout"),
-        first_provider,
+        providers,
         clear_cookies: loaded.clear_cookies,
         audit_subject: loaded.audit_subject,
     };
