@@ -1,7 +1,7 @@
 //! The way in: what becomes of each request, as an ordered list of steps.
 //!
 //! *Never:* Pingora, or how bytes travel; `proxy` carries out what is said here.
-//! *Source:* ARCHITECTURE "One request"; PRODUCT §4.
+//! *Source:* ARCHITECTURE "One request".
 
 mod answers;
 mod audit;

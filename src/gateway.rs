@@ -1,7 +1,7 @@
 //! The running process: listeners, background work, signals, reload.
 //!
 //! *Never:* what a request means.
-//! *Source:* PRODUCT §1 (signals); Pingora's server life cycle.
+//! *Source:* README "Run" (signals); Pingora's server life cycle.
 
 mod caretaker;
 mod shutdown;

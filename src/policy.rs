@@ -177,7 +177,7 @@ pub(crate) fn decide(
     };
     match (standing, access) {
         (Standing::Meets, _) => permit(true),
-        // PRODUCT "Access": optional never asks for a login and never refuses.
+        // `access = "optional"` never asks for a login and never refuses.
         (_, Access::Optional | Access::Public) => permit(false),
         (Standing::NeedsLogin(reason), Access::Required) => {
             Decision::Login(requirement.ask(reason, known.map(|known| known.provider)))

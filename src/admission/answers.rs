@@ -1,6 +1,6 @@
 //! Answers in the form that the caller can use: a redirect, a page, or JSON.
 //!
-//! *Source:* PRODUCT §4; RFC 9470 §3 (step-up challenge); RFC 6750 §3.
+//! *Source:* RFC 9470 §3 (step-up challenge); RFC 6750 §3.
 
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};

@@ -1,6 +1,6 @@
 //! The gateway's own paths: login, callback, logout, who am I.
 //!
-//! *Source:* PRODUCT §3; OIDC Core §4 (third-party initiated login).
+//! *Source:* OAuth 2.0 Form Post Response Mode; RFC 6749 §4.1.2.
 
 use std::collections::HashMap;
 

@@ -2,7 +2,7 @@
 //! Pure.
 //!
 //! *Never:* how a page looks or what it says; `view` and `texts` know.
-//! *Source:* RFC 9110 §15; the table of answers in PRODUCT.md §4.
+//! *Source:* RFC 9110 §15.
 
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
