@@ -111,7 +111,10 @@ impl Enrolments {
         let known = Mutex::new(read(path)?);
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         if !folder.is_dir() {
-            return Err(io::Error::new(ErrorKind::NotFound, format!("folder {} does not exist", folder.display())));
+            return Err(io::Error::new(
+                ErrorKind::NotFound,
+                format!("folder {} does not exist", folder.display()),
+            ));
         }
         Ok(Self { path: path.to_owned(), learn, known })
     }
@@ -130,7 +133,12 @@ impl Enrolments {
     ///
     /// # Errors
     /// The file cannot be read or written.
-    pub(crate) fn find_or_learn(&self, issuer: &str, subject: &str, seen: &Phone) -> io::Result<Option<Phone>> {
+    pub(crate) fn find_or_learn(
+        &self,
+        issuer: &str,
+        subject: &str,
+        seen: &Phone,
+    ) -> io::Result<Option<Phone>> {
         let mut known = self.lock();
         self.refresh(&mut known)?;
         let key = (issuer.to_owned(), subject.to_owned());
@@ -192,7 +200,8 @@ fn write(path: &Path, people: &BTreeMap<(String, String), Phone>) -> io::Result<
     });
     let text = serde_json::to_vec_pretty(&File { people: people.collect() })?;
     let beside = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(&text)?;
     file.sync_all()?;
     fs::rename(&beside, path)
