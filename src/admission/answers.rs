@@ -1,6 +1,8 @@
 //! Answers in the form that the caller can use: a redirect, a page, or JSON.
 //!
-//! *Source:* PRODUCT §4; RFC 9470 §3 (step-up challenge); RFC 6750 §3.
+//! *Source:* RFC 9470 §3 (step-up challenge); RFC 6750 §3.
+
+use std::collections::BTreeMap;
 
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
@@ -68,11 +70,22 @@ impl Caller<'_> {
 
     /// The path that begins a login, with what it should lead to.
     pub(super) fn login_path(&self, provider: Option<&str>, target: &str) -> String {
+        self.login_path_with(provider, target, &BTreeMap::new())
+    }
+
+    /// The same with further parameters, which never replace those two.
+    pub(super) fn login_path_with(
+        &self,
+        provider: Option<&str>,
+        target: &str,
+        more: &BTreeMap<&str, String>,
+    ) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("rd", target);
         if let Some(provider) = provider {
             query.append_pair("provider", provider);
         }
+        query.extend_pairs(more.iter().filter(|(name, _)| !["rd", "provider"].contains(*name)));
         format!("{}?{}", self.site.table.endpoints.path("login"), query.finish())
     }
 }
@@ -97,7 +110,7 @@ pub(super) async fn login_needed(caller: &Caller<'_>, view: &View<'_>, ask: &Ask
 
 /// "Who am I" without a session: 401, with a way to sign in for people.
 pub(super) fn not_signed_in(caller: &Caller<'_>, view: &View<'_>) -> Reply {
-    let ask = Ask { reason: Reason::NoSession, provider: None, acr: Vec::new(), max_age: None };
+    let ask = Ask { reason: Reason::NoSession, providers: Vec::new(), acr: Vec::new(), max_age: None };
     match caller.kind() {
         Kind::Navigation | Kind::PostedForm => {
             let login = caller.login_path(None, &view.target());
@@ -134,14 +147,27 @@ pub(super) async fn begin(
     if origins.is_wildcard_only(host) {
         // Redirect URIs are registered for exact hosts: the login runs on public_url's.
         let page = origins.of(host) + if target.starts_with('/') { target } else { "/" };
-        let login = caller.login_path(ask.provider.as_deref(), &page);
+        let only = ask.only_provider();
+        let door = only.and_then(|id| site.login.doors.get(id));
+        let more = door.map(|door| given.carried(door.provider.settings())).unwrap_or_default();
+        let login = caller.login_path_with(only.map(|id| &**id), &page, &more);
         return Reply::redirect(StatusCode::FOUND, &format!("{}{login}", origins.of(origins.public_host())));
     }
-    let Some(door) = ask.provider.as_ref().and_then(|id| site.login.doors.get(id)) else {
-        return caller.refuse(&Page::BadRequest { reason: "no-provider" });
+    let Some(door) = ask.only_provider().and_then(|id| site.login.doors.get(id)) else {
+        // Which one is the person's to say.
+        let choice = caller.login_path(None, target);
+        return Reply::redirect(StatusCode::FOUND, &choice).because(ask.reason.word());
     };
     let origin = origins.of(host);
-    let start = Start { origin: &origin, target, language: caller.language().tag(), given, now: caller.now };
+    let languages = Language::wanted(text(caller.head, &header::ACCEPT_LANGUAGE));
+    let start = Start {
+        origin: &origin,
+        target,
+        languages: &languages,
+        language: caller.language().tag(),
+        given,
+        now: caller.now,
+    };
     let jar = Jar { headers: &caller.head.headers };
     match site.login.begin(&door.provider, ask, start, jar).await {
         Ok(begun) => {
@@ -236,6 +262,8 @@ fn provider_page<'a>(failure: &'a Failure, again: &'a str) -> Page<'a> {
         Failure::Unreachable(_) | Failure::Metadata(_) | Failure::Cold(_) => {
             Page::ProviderUnavailable { again }
         }
+        // Out of order is not the same as not to be believed.
+        Failure::Status { status: 500.., .. } => Page::ProviderUnavailable { again },
         Failure::MissingClaim(claim) => Page::MissingClaim { claim, again },
         Failure::Status { .. }
         | Failure::BadAnswer { .. }

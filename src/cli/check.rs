@@ -8,9 +8,9 @@ use serde_json::Value;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{FAILED, FINE, WRONG, source};
-use crate::config::{self, Findings, Loaded, Problem, Purpose, Warning};
+use crate::config::{self, Findings, Loaded, Problem, ProviderParts, Purpose, Warning};
 use crate::policy::Access;
-use crate::provider::{self, ClientAuth, Probe, Provider, PushUse};
+use crate::provider::{ClientAuth, Probe, Provider, PushUse};
 use crate::route::Table;
 use crate::upstream::{Place, Server};
 
@@ -59,8 +59,8 @@ struct Registration {
 
 impl Registration {
     fn of(loaded: &Loaded) -> Self {
-        let key = |(settings, _): &(provider::Settings, _)| match &settings.client_auth {
-            ClientAuth::PrivateKey(key) => Some((Arc::clone(&settings.id), key.jwk())),
+        let key = |parts: &ProviderParts| match &parts.settings.client_auth {
+            ClientAuth::PrivateKey(key) => Some((Arc::clone(&parts.settings.id), key.jwk())),
             ClientAuth::Basic | ClientAuth::Post | ClientAuth::MutualTls(_) => None,
         };
         let keys = loaded.providers.iter().filter_map(key).collect();
@@ -101,7 +101,8 @@ fn ask_everybody(loaded: Loaded, findings: &mut Findings) -> Vec<String> {
 
 async fn ask_all(loaded: Loaded, findings: &mut Findings) -> Vec<String> {
     let mut answers = Vec::new();
-    for (index, (settings, _)) in loaded.providers.into_iter().enumerate() {
+    for (index, parts) in loaded.providers.into_iter().enumerate() {
+        let settings = parts.settings;
         let (id, how) = (settings.id.clone(), settings.pushed_authorization);
         let takes_max_age = !settings.forbids("max_age");
         let probed = match Provider::new(settings) {

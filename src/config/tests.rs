@@ -101,7 +101,7 @@ fn raw_claims_that_a_route_speaks_of_are_kept() {
     );
     let (problems, loaded) = read(&text);
     let loaded = loaded.unwrap_or_else(|| panic!("{problems:?}"));
-    let (settings, _) = &loaded.providers[0];
+    let settings = &loaded.providers[0].settings;
     let said: crate::identity::Claims = serde_json::from_value(serde_json::json!({
         "sub": "s", "mid_geo_country": "LI", "age": 20, "phone_number_verified": true, "other": 1, "documentId": "X"
     }))
@@ -146,7 +146,7 @@ fn parameters_with_templates_are_compiled_and_what_they_name_is_kept() {
         "ui_locales = \"auto\", x = \"{tid|none}\", login_hint = { json = { a = [\"{mid_geo_country}\"] } }",
     ));
     let loaded = loaded.unwrap_or_else(|| panic!("{problems:?}"));
-    let (settings, _) = &loaded.providers[0];
+    let settings = &loaded.providers[0].settings;
     let names: Vec<&str> = settings.request.iter().flat_map(|(_, value)| value.names()).collect();
     assert_eq!((settings.request.len(), names), (3, vec!["mid_geo_country", "tid"]));
     let said: crate::identity::Claims =

@@ -30,8 +30,6 @@ const TABLE: &[(&str, Asks, &str)] = &[
     ("listen.tls.*.redirect_http", AtAll, "let the load balancer redirect to https"),
     ("listen.tls.*.hsts", AtAll, "let the application send Strict-Transport-Security"),
     ("pages.template_dir", AtAll, "colour, logo_file, product_name and texts_file change the look"),
-    ("provider.*.enrolment", AtAll, "require a level below 4"),
-    ("provider.*.insecure_level4_from_session", AtAll, "require a level below 4"),
     ("route.*.audience", AtAll, "applications read the identity from the headers"),
     ("route.*.bearer", AtAll, "machines need a public route that checks their tokens itself"),
     ("route.*.pass_token", Beyond(&["none"]), "applications read the identity from the headers"),
@@ -101,7 +99,6 @@ mod tests {
             "session": {"store": "redis://user:hunter2@r"},
             "listen": {"h2c": true, "proxy_protocol": false, "tls": {"hsts": "1y"}},
             "bearer": [{"id": "b"}],
-            "provider": [{"enrolment": {"file": "x"}}],
             "route": [{"pass_token": "none", "bearer": []}, {"pass_token": "id_token", "audience": "x"}],
             "upstream": [{"balance": "session", "health_check": {}}],
         });
@@ -112,7 +109,6 @@ mod tests {
             "bearer",
             "listen.h2c",
             "listen.tls.hsts",
-            "provider[0].enrolment",
             "route[1].audience",
             "route[1].pass_token",
             "session.store",
@@ -121,6 +117,6 @@ mod tests {
         ];
         assert_eq!(keys, expected);
         assert!(report.problems.iter().all(|p| p.message.contains("not available in this version")));
-        assert!(!report.problems[6].message.contains("hunter2"));
+        assert!(!report.problems[5].message.contains("hunter2"));
     }
 }

@@ -1,11 +1,12 @@
 //! What a login may take over from the request that begins it: names in `[provider.request]`, and the phone's text.
 //! Pure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
 use crate::identity::Identity;
+use crate::provider::Settings;
 
 /// Beside the route and the ask.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,6 +23,13 @@ pub(crate) struct Given<'g> {
 const LONGEST: usize = 1024;
 
 impl Given<'_> {
+    /// The visitor's parameters that a provider's templates name: these must not be lost on the way to it.
+    pub(crate) fn carried<'n>(&self, provider: &'n Settings) -> BTreeMap<&'n str, String> {
+        let names = provider.request.iter().flat_map(|(_, value)| value.names());
+        let named = names.filter_map(|name| name.strip_prefix("query."));
+        named.filter_map(|name| Some((name, self.query?.get(name)?.clone()))).collect()
+    }
+
     /// Looks up a name of a template: `query.…`, or a name of the session's identity.
     ///
     /// A session tells things only to the provider that told them.

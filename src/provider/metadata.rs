@@ -22,6 +22,8 @@ pub(super) struct Metadata {
     pub(super) pushed_authorization: Option<Url>,
     /// RFC 9126 §5: requests that were not pushed are refused.
     pub(super) requires_push: bool,
+    /// OIDC Discovery §3: languages of its pages; empty where it does not say.
+    pub(super) ui_locales: Vec<String>,
     /// RFC 9207 §3: `iss` comes with every authorization response.
     pub(super) promises_iss: bool,
 }
@@ -82,9 +84,21 @@ fn read(settings: &Settings, document: &Map<String, Value>) -> Result<Metadata, 
         jwks: needed(endpoint(&endpoints.jwks, "jwks_uri"))?,
         pushed_authorization: ours(&endpoints.pushed_authorization, "pushed_authorization_request_endpoint")?,
         requires_push: document.get("require_pushed_authorization_requests") == Some(&Value::Bool(true)),
+        ui_locales: strings(document.get("ui_locales_supported")),
         promises_iss: document.get("authorization_response_iss_parameter_supported")
             == Some(&Value::Bool(true)),
     })
+}
+
+/// The texts of a list; what is no list holds none.
+fn strings(value: Option<&Value>) -> Vec<String> {
+    value
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// An endpoint that we may call: https, or plain http on this machine; never with a fragment.

@@ -17,6 +17,8 @@ use crate::secret::Secret;
 pub(crate) struct Settings {
     pub(crate) id: Arc<str>,
     pub(crate) display_name: String,
+    /// Values of `domain_hint` that mean this provider.
+    pub(crate) domains: Vec<String>,
     /// Compared byte for byte; unset: taken from the document at `discovery`.
     pub(crate) issuer: Option<String>,
     pub(crate) discovery: Discovery,
@@ -183,6 +185,11 @@ impl Settings {
     /// Whether the provider's hosts for mutual TLS are ours to use (RFC 8705 §5).
     pub(super) fn is_mutual_tls(&self) -> bool {
         matches!(self.client_auth, ClientAuth::MutualTls(_))
+    }
+
+    /// Whether a `domain_hint` means this provider.
+    pub(crate) fn is_hinted_at(&self, hint: &str) -> bool {
+        self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(hint))
     }
 
     /// Whether a parameter must never be sent.

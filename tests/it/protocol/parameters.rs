@@ -98,6 +98,31 @@ fn a_session_tells_its_own_provider_only() {
 }
 
 #[test]
+fn what_a_template_names_survives_the_choice_of_a_provider() {
+    let (a, b, application) =
+        (crate::rig::provider(Manner::Plain), crate::rig::provider(Manner::Plain), crate::rig::application());
+    let config = format!(
+        "\n{}{}\n[[route]]\nupstream = \"http://127.0.0.1:{}\"\n",
+        crate::rig::provider_toml("a", &a, "request = { tenant = \"{query.tenant}\" }"),
+        crate::rig::provider_toml("b", &b, ""),
+        application.port()
+    );
+    let gateway = crate::rig::Gateway::start(&config);
+    let mut browser = Browser::new(&gateway);
+    let page = browser.open("/.midgate/login?rd=/echo&tenant=x%26rd%3D/evil&other=y");
+    assert_eq!(page.status, 200);
+    let text = crate::rig::browser::unescaped(&page.text());
+    let links: Vec<&str> = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let link = |id: &str| {
+        let named = links.iter().find(|link| link.contains(&format!("provider={id}")));
+        (*named.unwrap_or_else(|| panic!("{id} in {links:?}"))).to_owned()
+    };
+    assert!(!link("b").contains("tenant") && !link("a").contains("other"), "{links:?}");
+    assert_eq!(browser.sign_in(&link("a")).location(), "/echo");
+    assert_eq!(a.calls().parameter("tenant"), Some("x&rd=/evil"));
+}
+
+#[test]
 fn the_phone_shows_the_text_of_the_route_else_that_of_the_provider() {
     let more = "preset = \"mobileid-ch\"\nrequest = { dtbd = \"Seewil: #CLIENT#\" }";
     let routes = "[[route]]\nupstream = \"{up}\"\n\
