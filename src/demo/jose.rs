@@ -6,6 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use ring::hmac;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use rsa::pkcs1v15::SigningKey;
 use rsa::pkcs8::{EncodePublicKey as _, LineEnding};
 use rsa::rand_core::OsRng;
@@ -49,9 +51,46 @@ impl Key {
     }
 }
 
+/// A P-256 key beside the RSA keys, as many providers publish one.
+#[derive(Clone)]
+pub(super) struct EcKey(Vec<u8>);
+
+impl EcKey {
+    /// The id under which it is published.
+    pub(super) const KID: &str = "ec";
+
+    pub(super) fn generate() -> Self {
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+        Self(pkcs8.expect("a P-256 key can be made").as_ref().to_vec())
+    }
+
+    /// The public half as a JWK.
+    pub(super) fn jwk(&self) -> Value {
+        // RFC 5480 §2.2: a mark, then both coordinates.
+        let pair = self.pair();
+        let (x, y) = pair.public_key().as_ref().get(1..).unwrap_or_default().split_at(32);
+        json!({
+            "kty": "EC", "crv": "P-256", "use": "sig", "kid": Self::KID, "alg": "ES256",
+            "x": base64(x), "y": base64(y)
+        })
+    }
+
+    fn pair(&self) -> EcdsaKeyPair {
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.0, &SystemRandom::new())
+            .expect("it was made here")
+    }
+
+    /// ES256 over a text.
+    fn sign(&self, text: &str) -> Vec<u8> {
+        let signature = self.pair().sign(&SystemRandom::new(), text.as_bytes());
+        signature.expect("a text can be signed").as_ref().to_vec()
+    }
+}
+
 /// How a token is signed.
 pub(super) enum Signing<'k> {
     Rs256(&'k Key),
+    Es256(&'k EcKey),
     /// HMAC with these bytes.
     Hs256(Vec<u8>),
     /// No signature at all.
@@ -66,6 +105,7 @@ pub(super) fn token(header: &Value, payload: &str, signing: &Signing<'_>) -> Str
     let signed = format!("{}.{}", base64(header.to_string().as_bytes()), base64(payload.as_bytes()));
     let signature = match signing {
         Signing::Rs256(key) => key.sign(&signed),
+        Signing::Es256(key) => key.sign(&signed),
         Signing::Hs256(secret) => {
             hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), signed.as_bytes()).as_ref().to_vec()
         }

@@ -4,6 +4,7 @@
 //! *Source:* OIDC Core, RFC 6749, RFC 7636, RFC 9207; the providers' published tables.
 
 mod endpoints;
+mod logout;
 mod manner;
 mod tokens;
 
@@ -15,8 +16,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 
 use super::http::{Request, Server};
-use super::jose::Key;
+use super::jose::{EcKey, Key};
 
+pub use self::logout::Forgery;
 pub use self::manner::Manner;
 
 /// A provider to simulate.
@@ -60,6 +62,15 @@ struct State {
     codes: HashMap<String, Grant>,
     access: HashMap<String, Grant>,
     keys: Vec<Key>,
+    ec_key: Option<EcKey>,
+    /// ID tokens that were given out, byte for byte.
+    issued: BTreeSet<String>,
+    /// Origins of redirect URIs that logins came with.
+    origins: BTreeSet<String>,
+    /// The gateway's front-channel logout, where a page is to frame it.
+    frontchannel: Option<String>,
+    /// Logout tokens that were made.
+    logouts: usize,
 }
 
 /// An approved login.
@@ -85,6 +96,13 @@ pub struct Calls {
     pub token_request: Request,
     /// The last UserInfo request.
     pub userinfo_request: Request,
+    /// Parameters of the last request to end a session, in order.
+    pub end_session_request: Vec<(String, String)>,
+    /// `sid` and `sub` of the last ID token, where it had them.
+    pub sid: String,
+    pub sub: String,
+    /// The last ID token.
+    pub id_token: String,
 }
 
 impl Calls {

@@ -8,10 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::super::http::{Body, Request, Response};
-use super::super::jose::sha256;
+use super::super::jose::{EcKey, sha256};
 use super::super::phone;
 use super::manner::PEOPLE;
-use super::{CODE, Grant, Manner, Shared};
+use super::{CODE, Grant, Manner, Shared, logout};
 
 /// Longer than any deadline of the gateway's.
 const SLOW: Duration = Duration::from_secs(20);
@@ -31,6 +31,7 @@ pub(super) async fn answer(shared: &Shared, request: Request) -> Response {
     match path.as_str() {
         "/sim/fault" => switch(shared, &request),
         "/sim/decide" => decide(shared, &request),
+        "/sim/frame" => logout::frame(shared, None),
         _ if is(authorize) => start(shared, &request),
         _ if is(token) => exchange(shared, &request).await,
         _ if is(userinfo) => person(shared, &request).await,
@@ -38,12 +39,7 @@ pub(super) async fn answer(shared: &Shared, request: Request) -> Response {
             shared.lock().calls.jwks += 1;
             keys(shared)
         }
-        _ if is(end_session) => {
-            shared.lock().calls.end_session += 1;
-            Response::html(
-                "<!doctype html><title>Signed out</title><h1>Signed out at the provider</h1>".to_owned(),
-            )
-        }
+        _ if is(end_session) => logout::end_session(shared, &request),
         _ => Response::new(404, "text/plain", "not found"),
     }
 }
@@ -56,7 +52,8 @@ fn discovery(shared: &Shared) -> Response {
 }
 
 fn keys(shared: &Shared) -> Response {
-    let state = shared.lock();
+    let mut state = shared.lock();
+    let ec = state.ec_key.get_or_insert_with(EcKey::generate).jwk();
     let has = |fault: &str| state.faults.contains(fault);
     if has("jwks-500") {
         return Response::new(500, "text/plain", "out of order");
@@ -72,6 +69,9 @@ fn keys(shared: &Shared) -> Response {
         keys.insert(0, json!({"kty": "EC", "crv": "secp256k1", "x": "AAAA", "y": "AAAA"}));
         keys.insert(0, json!({"kty": "oct", "k": "AAAA", "kid": "first"}));
         keys.push(json!({"kty": "RSA", "use": "enc", "n": "AAAA", "e": "AQAB"}));
+    }
+    if !has("jwks-empty") && !has("enc-keys-only") {
+        keys.push(ec);
     }
     if has("keys-without-kid") {
         for key in &mut keys {
@@ -92,6 +92,9 @@ fn start(shared: &Shared, request: &Request) -> Response {
     let parameters: BTreeMap<String, String> = parameters.into_iter().collect();
     if let Err(refusal) = check(shared, &parameters) {
         return *refusal;
+    }
+    if let Some(origin) = parameters.get("redirect_uri").and_then(|uri| logout::origin(uri)) {
+        shared.lock().origins.insert(origin);
     }
     if shared.has("answer-error") {
         let (error, description) = shared.lock().answer_error.clone();
@@ -271,6 +274,10 @@ async fn person(shared: &Shared, request: &Request) -> Response {
         let mut state = shared.lock();
         state.calls.userinfo += 1;
         state.calls.userinfo_request = request.clone();
+    }
+    // Until somebody switches it off again.
+    while shared.has("userinfo-waits") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     if shared.has("userinfo-slow") {
         tokio::time::sleep(SLOW).await;

@@ -149,8 +149,13 @@ impl Shared {
         if !userinfo.is_empty() {
             document["userinfo_endpoint"] = json!(url(userinfo));
         }
-        if !end_session.is_empty() {
+        if !end_session.is_empty() && !self.has("no-end-session") {
             document["end_session_endpoint"] = json!(url(end_session));
+            document["backchannel_logout_supported"] = json!(true);
+            document["frontchannel_logout_supported"] = json!(true);
+        }
+        if self.has("odd-end-session") {
+            document["end_session_endpoint"] = json!("http://op.test/plain-http");
         }
         if self.has("discovery-plain-pkce") {
             document["code_challenge_methods_supported"] = json!(["plain"]);

@@ -14,7 +14,12 @@ impl Shared {
     pub(super) fn tokens(&self, grant: Grant) -> Response {
         let access = format!("TOKEN_zz{}", sha256(&format!("{:?}", grant.at)));
         let id_token = self.id_token(&grant, &access);
-        self.lock().access.insert(access.clone(), grant.clone());
+        {
+            let mut state = self.lock();
+            state.access.insert(access.clone(), grant.clone());
+            state.issued.insert(id_token.clone());
+            state.calls.id_token.clone_from(&id_token);
+        }
         let mut answer = json!({
             "access_token": access, "token_type": "Bearer", "expires_in": 3600, "id_token": id_token,
             "scope": grant.parameters.get("scope")
@@ -38,6 +43,11 @@ impl Shared {
 
     fn id_token(&self, grant: &Grant, access: &str) -> String {
         let claims = self.id_token_claims(grant, access);
+        {
+            let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let mut state = self.lock();
+            (state.calls.sid, state.calls.sub) = (text("sid"), text("sub"));
+        }
         let key = self.signing_key();
         let mut header = json!({ "alg": "RS256", "typ": "JWT", "kid": key.kid });
         let mut signing = Signing::Rs256(&key);
@@ -109,6 +119,10 @@ impl Shared {
         });
         if manner == Manner::B2c {
             claims = merged(claims, &person);
+        }
+        if matches!(manner, Manner::Idemia | Manner::Plain) {
+            // Every login is a session of its own here.
+            claims["sid"] = json!(sha256(&format!("sid {:?}", grant.at)));
         }
         let claims = merged(claims, &self.faulty(now));
         let patch = self.lock().id_token.clone();
@@ -204,7 +218,7 @@ impl Shared {
 }
 
 /// A merge in which `null` removes (RFC 7396, one level deep).
-fn merged(mut base: Value, patch: &Value) -> Value {
+pub(super) fn merged(mut base: Value, patch: &Value) -> Value {
     if let (Some(base), Some(patch)) = (base.as_object_mut(), patch.as_object()) {
         for (name, value) in patch {
             if value.is_null() {
