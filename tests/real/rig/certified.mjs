@@ -11,7 +11,7 @@ const PERSON = { name: 'Zoë Müller-François', given_name: 'Zoë', family_name
 const ENDPOINTS = { '/auth': 'authorization', '/token': 'token', '/me': 'userinfo', '/jwks': 'jwks' };
 
 export class Certified {
-  // Starts a provider that knows one client, the gateway at `url`.
+  // Starts a provider that knows one client, the gateway at `url`; what `client` adds may be made of that address.
   static async start(url, client = {}) {
     const certified = new Certified();
     certified.client = {
@@ -19,7 +19,7 @@ export class Certified {
       client_secret: 'SECRET_zz',
       redirect_uris: [`${url}/.midgate/callback`],
       token_endpoint_auth_method: 'client_secret_basic',
-      ...client,
+      ...(typeof client === 'function' ? client(url) : client),
     };
     certified.calls = { authorization: 0, token: 0, userinfo: 0, jwks: 0 };
     // The parameters of every authorization request, the oldest first.
@@ -67,7 +67,8 @@ export class Certified {
     ];
     const keys = pairs.map(({ privateKey }) => privateKey.export({ format: 'jwk' }));
     this.provider = new Provider(this.issuer, this.settings(keys.map((key) => ({ ...key, kid: randomUUID() }))));
-    for (const event of ['server_error', 'authorization.error', 'grant.error', 'userinfo.error']) {
+    const events = ['server_error', 'authorization.error', 'grant.error', 'userinfo.error', 'end_session.error'];
+    for (const event of [...events, 'end_session_confirm.error', 'backchannel.error']) {
       this.provider.on(event, (_, error) => this.trouble.push(`${event}: ${error.stack} ${error.error_description}`));
     }
     this.provider.use(async (ctx, next) => {
@@ -100,8 +101,9 @@ export class Certified {
       interactions: { policy, url: (ctx, interaction) => `/interaction/${interaction.uid}` },
       features: {
         devInteractions: { enabled: false },
-        // As Mobile ID: no end-session endpoint is known of it.
-        rpInitiatedLogout: { enabled: false },
+        // As Mobile ID, unless the client has an address to come back to: no end-session endpoint is known of it.
+        rpInitiatedLogout: { enabled: this.client.post_logout_redirect_uris !== undefined },
+        backchannelLogout: { enabled: this.client.backchannel_logout_uri !== undefined },
       },
     };
   }
