@@ -6,6 +6,8 @@
 mod answers;
 mod audit;
 mod endpoints;
+mod logout;
+mod provider_logout;
 
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ use crate::policy::{Access, Decision, Known, Permit, decide};
 use crate::reply::Reply;
 use crate::request::{self, Found as FoundCookie, Malformed, View, find_cookie};
 use crate::route::{Found, Own, Route, Table};
-use crate::seal::Mac;
+use crate::seal::{Mac, Sealer};
 use crate::session::{Session, SessionId, Sessions, Shape, Warm};
 
 pub(crate) use self::answers::Caller;
@@ -35,6 +37,8 @@ pub(crate) struct Site {
     pub(crate) pages: Pages,
     /// Makes the anti-forgery value of the logout form.
     pub(crate) csrf: Mac,
+    /// Seals where a browser goes on that signs out at the provider.
+    pub(crate) returning: Sealer,
     /// The provider of a login that leads to no route in particular.
     pub(crate) first_provider: Option<Arc<str>>,
     /// Cookies of applications that a logout deletes too.

@@ -1,7 +1,8 @@
 //! The relying party: one OpenID provider, its metadata and keys, and the calls to it.
 //!
 //! *Never:* cookies, sessions, routes, or what a visitor sees.
-//! *Source:* OIDC Core, OIDC Discovery, RFC 6749, RFC 7636, RFC 9207.
+//! *Source:* OIDC Core, OIDC Discovery, OIDC RP-Initiated, Back-Channel and Front-Channel Logout; RFC 6749, RFC 7636,
+//! RFC 9207.
 
 mod authorization;
 mod failure;
@@ -9,6 +10,7 @@ mod http;
 mod id_token;
 mod json;
 mod keys;
+mod logout;
 mod metadata;
 mod person;
 mod redeem;
@@ -27,8 +29,11 @@ use crate::telemetry::count_provider_error;
 
 pub(crate) use self::authorization::Authorization;
 pub(crate) use self::failure::Failure;
+pub(crate) use self::logout::{Addressee, EndSession};
 pub(crate) use self::redeem::{Redemption, Verified};
-pub(crate) use self::settings::{Alg, ClientAuth, Discovery, Endpoints, Keep, ResponseMode, Settings, UserInfoUse};
+pub(crate) use self::settings::{
+    Alg, ClientAuth, Discovery, Endpoints, Keep, ResponseMode, Settings, UserInfoUse,
+};
 pub(crate) use self::trouble::{ProviderError, Trouble};
 
 use self::http::Http;
@@ -53,6 +58,7 @@ pub(crate) struct Provider {
     /// One fetch at a time; holds when the last one was.
     fetching: Mutex<Option<Instant>>,
     refetches: keys::Refetches,
+    logout_refetches: keys::Refetches,
 }
 
 /// Whether a login can be begun now.
@@ -77,6 +83,7 @@ impl Provider {
             trouble: ArcSwapOption::empty(),
             fetching: Mutex::new(None),
             refetches: keys::Refetches::default(),
+            logout_refetches: keys::Refetches::default(),
         })
     }
 

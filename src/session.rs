@@ -3,6 +3,7 @@
 //! *Never:* how somebody signed in, or what a route is beyond its indices.
 //! *Source:* OWASP Session Management; PRODUCT §2 `[session]`; ARCHITECTURE I13, I14.
 
+mod ended;
 mod id;
 mod sessions;
 mod warm;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::identity::Identity;
 use crate::secret::Secret;
 
+pub(crate) use self::ended::ProviderLogout;
 pub(crate) use self::id::{Key, SessionId, hash, reference};
 pub(crate) use self::sessions::{Sessions, Settings};
 pub(crate) use self::warm::{Shape, Warm};
@@ -77,6 +79,8 @@ impl Tokens {
 pub(crate) struct Fresh {
     pub(crate) identity: Identity,
     pub(crate) sid: Option<Box<str>>,
+    /// When the ID token was issued, by the provider's clock, in Unix seconds.
+    pub(crate) issued: u64,
     pub(crate) login: LoginTrace,
     pub(crate) tokens: Option<Box<Tokens>>,
 }

@@ -25,6 +25,7 @@ pub(super) fn check(path: &Path, wish: &Wish) -> i32 {
     let config::Reading { mut findings, effective, loaded } = source(path).read(Purpose::Look);
     let mut code = if findings.problems.is_empty() { FINE } else { WRONG };
     let logged_out = loaded.as_ref().map(Loaded::logged_out_uris).unwrap_or_default();
+    let logouts = loaded.as_ref().map(Loaded::provider_logout_uris).unwrap_or_default();
     let mut answers = Vec::new();
     if let Some(loaded) = loaded.filter(|_| wish.online) {
         answers = ask_everybody(loaded, &mut findings);
@@ -40,12 +41,12 @@ pub(super) fn check(path: &Path, wish: &Wish) -> i32 {
     if wish.json {
         say!("{:#}", serde_json::to_value(&findings).unwrap_or_default());
     } else {
-        tell(path, &findings, &logged_out, &answers);
+        tell(path, &findings, &logged_out, &logouts, &answers);
     }
     code
 }
 
-fn tell(path: &Path, findings: &Findings, logged_out: &[String], answers: &[String]) {
+fn tell(path: &Path, findings: &Findings, logged_out: &[String], logouts: &[String], answers: &[String]) {
     for warning in &findings.warnings {
         say!("warning: {warning}");
     }
@@ -60,6 +61,8 @@ fn tell(path: &Path, findings: &Findings, logged_out: &[String], answers: &[Stri
     findings.redirect_uris.iter().for_each(|uri| say!("  {uri}"));
     say!("post-logout redirect URIs, where the provider asks for them:");
     logged_out.iter().for_each(|uri| say!("  {uri}"));
+    say!("back-channel and front-channel logout, where the provider has them:");
+    logouts.iter().for_each(|uri| say!("  {uri}"));
     say!("{}: fine", path.display());
 }
 

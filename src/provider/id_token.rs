@@ -48,11 +48,22 @@ fn refuse<T>(reason: &'static str) -> Result<T, Failure> {
     Err(Failure::IdToken(reason))
 }
 
-/// Takes a compact token apart; its algorithm must be one of those that are pinned.
+/// What the header of an ID token may call it (RFC 7519 §5.1).
+const TYPES: [&str; 2] = ["JWT", "application/jwt"];
+
+/// Takes a compact ID token apart; its algorithm must be one of those that are pinned.
 ///
 /// # Errors
 /// Anything but a plain, signed, three-part token.
 pub(super) fn parse<'t>(compact: &'t str, algs: &[Alg]) -> Result<Token<'t>, Failure> {
+    parse_typed(compact, algs, &TYPES)
+}
+
+/// The same for a token whose header calls it one of these types, in any case, or nothing.
+///
+/// # Errors
+/// Anything but a plain, signed, three-part token of such a type.
+pub(super) fn parse_typed<'t>(compact: &'t str, algs: &[Alg], types: &[&str]) -> Result<Token<'t>, Failure> {
     if compact.len() > LIMIT {
         return refuse("token-too-large");
     }
@@ -76,9 +87,7 @@ pub(super) fn parse<'t>(compact: &'t str, algs: &[Alg]) -> Result<Token<'t>, Fai
     // OIDC Core §3.1.3.7 (7): the algorithm is the registered one, never the token's choice.
     let alg = text("alg")?.and_then(|name| Alg::parse(&name)).filter(|alg| algs.contains(alg));
     let Some(alg) = alg else { return refuse("algorithm-not-allowed") };
-    let typ = text("typ")?;
-    if typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT") && !typ.eq_ignore_ascii_case("application/jwt"))
-    {
+    if text("typ")?.is_some_and(|typ| !types.iter().any(|known| typ.eq_ignore_ascii_case(known))) {
         return refuse("token-header");
     }
     // Keys that the token itself brings along (jwk, jku, x5c, x5u) are never looked at.
@@ -98,6 +107,23 @@ impl<'t> Token<'t> {
     /// # Errors
     /// The first check that fails.
     pub(super) fn verify(self, keys: &KeySet, expected: Expected<'_>) -> Result<Claims, Failure> {
+        let key = self.signer(keys)?;
+        let hash = key.hash_bytes(expected.access_token.as_bytes(), &self.alg);
+        check_at_hash(&self.claims, hash.ok())?;
+        check(&self.claims, expected)?;
+        Ok(self.claims)
+    }
+
+    /// Verifies the signature alone; no claim has been looked at.
+    ///
+    /// # Errors
+    /// No key of the set made it.
+    pub(super) fn verify_signature(self, keys: &KeySet) -> Result<Claims, Failure> {
+        self.signer(keys)?;
+        Ok(self.claims)
+    }
+
+    fn signer<'s>(&'s self, keys: &'s KeySet) -> Result<&'s CoreJsonWebKey, Failure> {
         let good = |key: &&CoreJsonWebKey| {
             key.verify_signature(&self.alg, self.signed.as_bytes(), &self.signature).is_ok()
         };
@@ -105,12 +131,14 @@ impl<'t> Token<'t> {
         if fitting.peek().is_none() {
             return refuse("unknown-key");
         }
-        let Some(key) = fitting.find(good) else { return refuse("bad-signature") };
-        let hash = key.hash_bytes(expected.access_token.as_bytes(), &self.alg);
-        check_at_hash(&self.claims, hash.ok())?;
-        check(&self.claims, expected)?;
-        Ok(self.claims)
+        fitting.find(good).ok_or(Failure::IdToken("bad-signature"))
     }
+}
+
+/// The claims of a token that nobody has verified: good for nothing but finding out whom to ask.
+pub(super) fn unverified(compact: &str) -> Option<Claims> {
+    let payload = compact.split('.').nth(1).filter(|_| compact.len() <= LIMIT)?;
+    json::object(&URL_SAFE_NO_PAD.decode(payload).ok()?)
 }
 
 /// Every claim that OIDC Core §3.1.3.7 speaks of, by its numbers.
@@ -134,7 +162,7 @@ fn check(claims: &Claims, expected: Expected<'_>) -> Result<(), Failure> {
 }
 
 /// (3) to (5): we are the audience; others beside us need `azp`, which must be us wherever it stands.
-fn check_audience(claims: &Claims, client_id: &str) -> Result<(), Failure> {
+pub(super) fn check_audience(claims: &Claims, client_id: &str) -> Result<(), Failure> {
     let several = match claims.get("aud") {
         Some(Value::String(aud)) if aud == client_id => false,
         Some(Value::Array(list))
@@ -152,7 +180,7 @@ fn check_audience(claims: &Claims, client_id: &str) -> Result<(), Failure> {
 }
 
 /// (9), (10), and RFC 7519 §4.1.5: integers or floats, also past 2038.
-fn check_times(claims: &Claims, now: u64) -> Result<(), Failure> {
+pub(super) fn check_times(claims: &Claims, now: u64) -> Result<(), Failure> {
     let time = |name: &str| match claims.get(name) {
         None => Ok(None),
         Some(value) => match value.as_f64() {
@@ -197,10 +225,16 @@ pub(super) fn auth_time(claims: &Claims) -> Option<u64> {
     claims.get("auth_time").and_then(Value::as_f64).map(|seconds| seconds as u64)
 }
 
-/// `sid` with whatever printable characters it has (OIDC Front-Channel Logout §3).
-pub(super) fn sid(claims: &Claims) -> Option<String> {
-    let sid = claims.get("sid")?.as_str()?;
-    (!sid.is_empty() && sid.len() <= LONGEST).then(|| sid.to_owned())
+/// `iat` in whole seconds.
+pub(super) fn issued(claims: &Claims) -> u64 {
+    // Checked to be there, and to be a sane, non-negative number.
+    claims.get("iat").and_then(Value::as_f64).map_or(0, |seconds| seconds as u64)
+}
+
+/// A text of 1 to 255 characters of any kind, such as `sid` (OIDC Front-Channel Logout §3).
+pub(super) fn short_text(claims: &Claims, name: &str) -> Option<String> {
+    let text = claims.get(name)?.as_str()?;
+    (!text.is_empty() && text.chars().count() <= LONGEST).then(|| text.to_owned())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub(super) struct Metadata {
     pub(super) token: Url,
     pub(super) userinfo: Option<Url>,
     pub(super) jwks: Url,
+    pub(super) end_session: Option<Url>,
     /// RFC 9207 §3: `iss` comes with every authorization response.
     pub(super) promises_iss: bool,
 }
@@ -68,6 +69,8 @@ fn read(settings: &Settings, document: &Map<String, Value>) -> Result<Metadata, 
         token: needed(endpoint(&endpoints.token, "token_endpoint"))?,
         userinfo: endpoint(&endpoints.userinfo, "userinfo_endpoint")?,
         jwks: needed(endpoint(&endpoints.jwks, "jwks_uri"))?,
+        // One that we must not send anybody to is as good as none: it is no reason to refuse logins.
+        end_session: endpoint(&endpoints.end_session, "end_session_endpoint").unwrap_or_default(),
         promises_iss: document.get("authorization_response_iss_parameter_supported")
             == Some(&Value::Bool(true)),
     })

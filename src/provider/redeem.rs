@@ -37,6 +37,8 @@ pub(crate) struct Verified {
     pub(crate) identity: Identity,
     /// The provider's session id.
     pub(crate) sid: Option<String>,
+    /// When the ID token was issued, by the provider's clock, in Unix seconds.
+    pub(crate) issued: u64,
     /// What the settings ask to keep.
     pub(crate) tokens: Option<Box<session::Tokens>>,
 }
@@ -73,7 +75,8 @@ pub(super) async fn redeem(provider: &Provider, redemption: &Redemption<'_>) -> 
     let identity = provider.settings.identity(&metadata.issuer, &claims, userinfo.as_ref());
     required(provider, &identity, &claims, userinfo.as_ref())?;
     let tokens = tokens.kept(provider.settings.keep, unix(redemption.now));
-    Ok(Verified { identity, sid: id_token::sid(&claims), tokens })
+    let (sid, issued) = (id_token::short_text(&claims, "sid"), id_token::issued(&claims));
+    Ok(Verified { identity, sid, issued, tokens })
 }
 
 /// The token request: once, and never again, since a code lives once (RFC 6749 §4.1.2).

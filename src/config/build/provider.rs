@@ -110,6 +110,7 @@ fn settings(
         desk.report.problem(at("scopes"), message, "such as [\"openid\", \"profile\"]");
     }
     let (issuer, discovery, endpoints) = source?;
+    let keep = Keep { id_token: wants_id_token_hint(provider, &discovery, &endpoints), ..Keep::default() };
     let display_name = provider.display_name.clone().unwrap_or_else(|| provider.id.clone());
     Some(Settings {
         id: provider.id.as_str().into(),
@@ -143,11 +144,23 @@ fn settings(
         request: request?,
         forbid: provider.forbid.clone(),
         claims: claims?,
-        keep: Keep::default(),
+        keep,
         ca_pem: ca_pem?,
         proxy: proxy?,
         timeout: DEADLINE,
     })
+}
+
+/// Whether a logout will send the ID token back as `id_token_hint` (OIDC RP-Initiated Logout §2).
+fn wants_id_token_hint(provider: &file::Provider, discovery: &Discovery, endpoints: &Endpoints) -> bool {
+    let may_have_endpoint = match discovery {
+        // What the document says is known when it has come.
+        Discovery::Url(_) => true,
+        Discovery::Document(document) => document.get("end_session_endpoint").is_some(),
+        Discovery::None => false,
+    };
+    let is_forbidden = provider.forbid.iter().any(|name| name == "id_token_hint");
+    (may_have_endpoint || endpoints.end_session.is_some()) && !is_forbidden
 }
 
 /// Where metadata come from, and what they must say (OIDC Discovery §4).
