@@ -16,4 +16,5 @@ mod outage;
 mod policy;
 mod provider_logout;
 mod proxying;
+mod third_party_login;
 mod tidy;
