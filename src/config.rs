@@ -1,7 +1,7 @@
 //! The configuration: gateway.toml and the environment, read whole, checked whole, built into what the modules need.
 //!
 //! *Never:* a default that a module must not know from its own settings; I/O after loading (I10).
-//! *Source:* PRODUCT §2.
+//! *Source:* gateway.toml.
 
 mod unit;
 mod problem;

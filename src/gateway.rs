@@ -1,7 +1,7 @@
 //! The running process: listeners, background work, signals, reload.
 //!
 //! *Never:* what a request means.
-//! *Source:* PRODUCT §1 (signals); Pingora's server life cycle.
+//! *Source:* README "Run" (signals); Pingora's server life cycle.
 
 mod caretaker;
 mod shutdown;
@@ -126,7 +126,7 @@ fn assemble(
     old: Option<&Snapshot>,
 ) -> anyhow::Result<Snapshot> {
     let mut doors = std::collections::HashMap::new();
-    let first_provider = loaded.providers.first().map(|(settings, _)| Arc::clone(&settings.id));
+    let providers = loaded.providers.iter().map(|(settings, _)| Arc::clone(&settings.id)).collect();
     for (settings, ladder) in loaded.providers {
         let id = Arc::clone(&settings.id);
         let provider =
@@ -156,7 +156,7 @@ fn assemble(
         pages: loaded.pages,
         csrf: keys.mac("logout"),
         returning: keys.sealer("logout"),
-        first_provider,
+        providers,
         clear_cookies: loaded.clear_cookies,
         audit_subject: loaded.audit_subject,
     };

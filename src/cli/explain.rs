@@ -60,6 +60,7 @@ fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> an
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let known = identity.as_ref().map(|identity| Known {
+        provider: &identity.provider,
         standing: route.requirement.standing(identity),
         auth_time: identity.auth_time,
     });

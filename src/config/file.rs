@@ -4,7 +4,7 @@
 //! The comments here are what `midgate schema` prints.
 //!
 //! *Never:* what a value leads to; `check` and `build` read that.
-//! *Source:* PRODUCT §2.
+//! *Source:* gateway.toml, which says the same for people.
 
 mod provider;
 mod route;

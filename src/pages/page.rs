@@ -2,7 +2,7 @@
 //! Pure.
 //!
 //! *Never:* how a page looks or what it says; `view` and `texts` know.
-//! *Source:* RFC 9110 §15; the table of answers in PRODUCT.md §4.
+//! *Source:* RFC 9110 §15.
 
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
@@ -23,12 +23,26 @@ pub(crate) enum Outage {
     NoAnswer,
 }
 
+/// One provider of the choice.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Choice<'a> {
+    /// As people know it.
+    pub(crate) name: &'a str,
+    pub(crate) href: &'a str,
+    /// The person signed in there last time.
+    pub(crate) is_last: bool,
+}
+
 /// A page with what it needs; paths and URLs are ones that the gateway made.
 ///
 /// A `reason` is a word of a closed list, so that nothing from the network can stand in its place.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Page<'a> {
     // The login.
+    /// Several providers: the person says which.
+    Choice {
+        choices: &'a [Choice<'a>],
+    },
     /// The provider answered with an error; `again` begins a new login.
     LoginFailed {
         trouble: Trouble,
@@ -146,7 +160,7 @@ impl Page<'_> {
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
             Self::LogoutRefused { .. } => StatusCode::FORBIDDEN,
             Self::ConfirmLogout { .. } | Self::SignedOut { .. } => StatusCode::OK,
-            Self::WhoAmI(_) | Self::Repost { .. } => StatusCode::OK,
+            Self::WhoAmI(_) | Self::Repost { .. } | Self::Choice { .. } => StatusCode::OK,
         }
     }
 
@@ -183,7 +197,7 @@ impl Page<'_> {
             Self::Broken => Some("internal_error"),
             Self::LogoutRefused { .. } => Some("logout_refused"),
             Self::ConfirmLogout { .. } | Self::SignedOut { .. } => None,
-            Self::WhoAmI(_) | Self::Repost { .. } => None,
+            Self::WhoAmI(_) | Self::Repost { .. } | Self::Choice { .. } => None,
         }
     }
 
@@ -201,6 +215,7 @@ impl Page<'_> {
     /// The section of the texts that speaks about this page.
     pub(super) fn texts(&self) -> &'static str {
         match self {
+            Self::Choice { .. } => "choice",
             Self::LoginFailed { trouble, .. } => trouble_word(*trouble),
             Self::ProviderBadAnswer { .. } => "provider-bad-answer",
             Self::ProviderNoAnswer { .. } => "provider-no-answer",

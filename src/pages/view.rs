@@ -8,7 +8,7 @@ use minijinja::{Value, context};
 use crate::provider::Trouble;
 
 use super::Visit;
-use super::page::Page;
+use super::page::{Choice, Page};
 use super::texts::Section;
 use super::whoami::shown;
 
@@ -66,6 +66,7 @@ pub(super) fn compose(page: &Page<'_>, visit: &Visit<'_>, words: &Section) -> Vi
         Page::ConfirmLogout { action, csrf, rd } => {
             View { template: "logout.html", values: context! { action => link(action), csrf, rd } }
         }
+        Page::Choice { choices } => View { template: "choice.html", values: choice(choices) },
         Page::Repost { action, fields } => View { template: "repost.html", values: repost(action, fields) },
         Page::LoginFailed { .. } | Page::LoginStale { .. } => message(page, visit, words),
         Page::ProviderBadAnswer { .. } | Page::ProviderNoAnswer { .. } => message(page, visit, words),
@@ -78,6 +79,13 @@ pub(super) fn compose(page: &Page<'_>, visit: &Visit<'_>, words: &Section) -> Vi
         Page::UpstreamDown { .. } | Page::StoreDown | Page::Broken => message(page, visit, words),
         Page::SignedOut { .. } | Page::LogoutRefused { .. } => message(page, visit, words),
     }
+}
+
+fn choice(choices: &[Choice<'_>]) -> Value {
+    let choices = choices.iter();
+    let choices = choices
+        .map(|choice| context! { name => shown(choice.name), href => link(choice.href), is_last => choice.is_last });
+    context! { choices => choices.collect::<Vec<_>>() }
 }
 
 fn repost(action: &str, fields: &[(&str, &str)]) -> Value {
@@ -115,6 +123,7 @@ pub(super) fn symbol(page: &Page<'_>) -> &'static str {
         Page::SignedOutForm { .. } | Page::NotSignedIn { .. } => Symbol::Lock,
         Page::SignedOut { .. } => Symbol::Done,
         Page::WhoAmI(_) | Page::ConfirmLogout { .. } | Page::Repost { .. } => Symbol::Person,
+        Page::Choice { .. } => Symbol::Person,
         Page::ProviderBadAnswer { .. } | Page::MissingClaim { .. } => Symbol::Stop,
         Page::NotFound | Page::MethodNotAllowed { .. } | Page::UnknownHost => Symbol::Stop,
         Page::BadRequest { .. } | Page::TooLarge | Page::HeadersTooLarge => Symbol::Stop,
@@ -168,6 +177,7 @@ fn actions<'a>(page: &Page<'a>, visit: &Visit<'a>) -> Vec<Action<'a>> {
         Page::SignedOut { again: href, .. } => vec![Action { label: "sign_in_again", href }],
         Page::LogoutRefused { logout } => vec![Action { label: "sign_out", href: logout }, home],
         Page::WhoAmI(_) | Page::ConfirmLogout { .. } | Page::Repost { .. } => Vec::new(),
+        Page::Choice { .. } => Vec::new(),
     }
 }
 

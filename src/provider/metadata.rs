@@ -20,6 +20,8 @@ pub(super) struct Metadata {
     pub(super) userinfo: Option<Url>,
     pub(super) jwks: Url,
     pub(super) end_session: Option<Url>,
+    /// OIDC Discovery §3: languages of its pages; empty where it does not say.
+    pub(super) ui_locales: Vec<String>,
     /// RFC 9207 §3: `iss` comes with every authorization response.
     pub(super) promises_iss: bool,
 }
@@ -71,9 +73,21 @@ fn read(settings: &Settings, document: &Map<String, Value>) -> Result<Metadata, 
         jwks: needed(endpoint(&endpoints.jwks, "jwks_uri"))?,
         // One that we must not send anybody to is as good as none: it is no reason to refuse logins.
         end_session: endpoint(&endpoints.end_session, "end_session_endpoint").unwrap_or_default(),
+        ui_locales: strings(document.get("ui_locales_supported")),
         promises_iss: document.get("authorization_response_iss_parameter_supported")
             == Some(&Value::Bool(true)),
     })
+}
+
+/// The texts of a list; what is no list holds none.
+fn strings(value: Option<&Value>) -> Vec<String> {
+    value
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// An endpoint that we may call: https, or plain http on this machine; never with a fragment.

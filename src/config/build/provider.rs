@@ -115,6 +115,7 @@ fn settings(
     Some(Settings {
         id: provider.id.as_str().into(),
         display_name,
+        domains: provider.domains.clone(),
         issuer,
         discovery,
         endpoints,
