@@ -1,6 +1,6 @@
 //! Logins that the provider, or any other site, begins (OpenID Connect Core §4).
 
-use crate::rig::{Browser, plain};
+use crate::rig::{Browser, plain, until};
 
 const ROUTE: &str = "[[route]]\nupstream = \"{up}\"\n";
 
@@ -38,6 +38,7 @@ fn a_login_for_a_foreign_issuer_or_a_foreign_page_is_refused_without_a_trace() {
     let issuer = shared.provider.issuer();
     let own = format!("http://localhost:{}/echo", shared.gateway.port);
     let evil = "https://evil.test/";
+    until("the provider is known", || shared.provider.calls().jwks == 1);
     let before = shared.provider.calls();
     for (iss, page) in [
         (evil, own.as_str()),
