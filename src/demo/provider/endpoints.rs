@@ -31,7 +31,7 @@ pub(super) async fn answer(shared: &Shared, request: Request) -> Response {
     match path.as_str() {
         "/sim/fault" => switch(shared, &request),
         "/sim/decide" => decide(shared, &request),
-        "/sim/frame" => logout::frame(shared, None),
+        "/sim/frame" => logout::framed(shared, &request),
         _ if is(authorize) => start(shared, &request),
         _ if is(token) => exchange(shared, &request).await,
         _ if is(userinfo) => person(shared, &request).await,

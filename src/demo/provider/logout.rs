@@ -109,7 +109,8 @@ pub(super) fn end_session(shared: &Shared, request: &Request) -> Response {
     if client.is_some_and(|client| client != shared.settings.client_id) {
         return refused("unknown client_id");
     }
-    let Some(back) = find("post_logout_redirect_uri") else { return frame(shared, None) };
+    let frontchannel = shared.lock().frontchannel.clone();
+    let Some(back) = find("post_logout_redirect_uri") else { return frame(shared, frontchannel, None) };
     let is_known = origin(back).is_some_and(|origin| shared.lock().origins.contains(&origin));
     let (true, Ok(mut back)) = (is_known && back.ends_with("/logged-out"), Url::parse(back)) else {
         return refused("post_logout_redirect_uri is not registered");
@@ -118,16 +119,22 @@ pub(super) fn end_session(shared: &Shared, request: &Request) -> Response {
     if let Some(state) = find("state").filter(|_| !shared.has("end-session-no-state")) {
         back.query_pairs_mut().append_pair("state", &format!("{state}{mangled}"));
     }
-    let frames = shared.lock().frontchannel.is_some();
-    if frames { frame(shared, Some(back.as_str())) } else { Response::redirect(back.as_str()) }
+    match frontchannel {
+        Some(_) => frame(shared, frontchannel, Some(back.as_str())),
+        None => Response::redirect(back.as_str()),
+    }
 }
 
-/// A page of the provider's that signs out elsewhere in a frame, and leads onward.
-pub(super) fn frame(shared: &Shared, onward: Option<&str>) -> Response {
-    let (frontchannel, sid) = {
-        let state = shared.lock();
-        (state.frontchannel.clone(), state.calls.sid.clone())
-    };
+/// `GET /sim/frame?at=…`: a logout that the provider begins, at this address or the one that is known.
+pub(super) fn framed(shared: &Shared, request: &Request) -> Response {
+    let at = request.query().into_iter().find(|(name, _)| name == "at").map(|(_, value)| value);
+    let known = shared.lock().frontchannel.clone();
+    frame(shared, at.or(known), None)
+}
+
+/// A page of the provider's that signs the last session out elsewhere in a frame, and leads onward.
+fn frame(shared: &Shared, frontchannel: Option<String>, onward: Option<&str>) -> Response {
+    let sid = shared.lock().calls.sid.clone();
     let frame = frontchannel.map(|address| {
         let issuer = shared.issuer();
         if shared.has("frontchannel-mangled") {
