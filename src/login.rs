@@ -16,6 +16,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use url::Url;
 
+use crate::enrolment::Enrolments;
 use crate::headers::CookieNames;
 use crate::identity::Identity;
 use crate::policy::{Ask, Ladder, Reason, is_fresh};
@@ -39,6 +40,18 @@ pub(crate) struct Settings {
 pub(crate) struct Door {
     pub(crate) provider: Arc<Provider>,
     pub(crate) ladder: Ladder,
+    pub(crate) phones: Phones,
+}
+
+/// Where a login at level 4 learns which phone must answer.
+#[derive(Debug, Clone)]
+pub(crate) enum Phones {
+    /// Nowhere: what is asked for is all that is known.
+    Unknown,
+    /// From what each person enrolled.
+    Enrolled(Arc<Enrolments>),
+    /// From the very session that is to be raised, which proves nothing about the phone.
+    InsecureSession,
 }
 
 /// Everything that logins need, for one configuration.

@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::provider::{
-    ClaimSource, ClaimTable, ClientAuth, Provider, ProviderEndpoints, RequestValue, ResponseMode, When,
+    ClaimSource, ClaimTable, ClientAuth, Learn, Provider, ProviderEndpoints, RequestValue, ResponseMode, When,
 };
 pub(crate) use self::route::{Access, ClaimNeed, Encoding, HeaderEntry, HeaderField, Range, Require, Route};
 pub(crate) use self::session::{Cookie, Session};

@@ -71,6 +71,8 @@ pub(crate) enum Page<'a> {
         wanted: &'a str,
         again: &'a str,
     },
+    /// The highest level needs a phone that is known here, and this person's is not.
+    NotEnrolled,
     /// A required claim is missing.
     MissingClaim {
         claim: &'a str,
@@ -142,7 +144,7 @@ impl Page<'_> {
             Self::ProviderNoAnswer { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::ProviderUnavailable { .. } => StatusCode::BAD_GATEWAY,
             Self::LoginStale { .. } => StatusCode::BAD_REQUEST,
-            Self::TooWeak { .. } | Self::MissingClaim { .. } => StatusCode::FORBIDDEN,
+            Self::TooWeak { .. } | Self::NotEnrolled | Self::MissingClaim { .. } => StatusCode::FORBIDDEN,
             Self::SignedOutForm { .. } | Self::NotSignedIn { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -180,7 +182,7 @@ impl Page<'_> {
     pub(crate) fn error(&self) -> Option<&'static str> {
         match self {
             Self::LoginFailed { .. } | Self::LoginStale { .. } => Some("login_failed"),
-            Self::TooWeak { .. } | Self::MissingClaim { .. } => Some("login_failed"),
+            Self::TooWeak { .. } | Self::NotEnrolled | Self::MissingClaim { .. } => Some("login_failed"),
             Self::ProviderBadAnswer { .. } => Some("provider_failed"),
             Self::ProviderNoAnswer { .. } => Some("provider_failed"),
             Self::ProviderUnavailable { .. } => Some("provider_failed"),
@@ -222,6 +224,7 @@ impl Page<'_> {
             Self::ProviderUnavailable { .. } => "provider-unreachable",
             Self::LoginStale { .. } => "login-stale",
             Self::TooWeak { .. } => "too-weak",
+            Self::NotEnrolled => "not-enrolled",
             Self::MissingClaim { .. } => "missing-claim",
             Self::SignedOutForm { .. } => "signed-out-form",
             Self::NotSignedIn { .. } => "not-signed-in",

@@ -72,6 +72,7 @@ pub(super) fn compose(page: &Page<'_>, visit: &Visit<'_>, words: &Section) -> Vi
         Page::ProviderBadAnswer { .. } | Page::ProviderNoAnswer { .. } => message(page, visit, words),
         Page::ProviderUnavailable { .. } => message(page, visit, words),
         Page::TooWeak { .. } | Page::MissingClaim { .. } => message(page, visit, words),
+        Page::NotEnrolled => message(page, visit, words),
         Page::SignedOutForm { .. } | Page::NotSignedIn { .. } => message(page, visit, words),
         Page::Forbidden { .. } | Page::NotFound => message(page, visit, words),
         Page::MethodNotAllowed { .. } | Page::UnknownHost => message(page, visit, words),
@@ -119,7 +120,7 @@ pub(super) fn symbol(page: &Page<'_>) -> &'static str {
         Page::ProviderNoAnswer { .. } | Page::ProviderUnavailable { .. } => Symbol::Wait,
         Page::LoginStale { .. } => Symbol::Wait,
         Page::UpstreamDown { .. } | Page::StoreDown => Symbol::Wait,
-        Page::TooWeak { .. } | Page::Forbidden { .. } => Symbol::Lock,
+        Page::TooWeak { .. } | Page::NotEnrolled | Page::Forbidden { .. } => Symbol::Lock,
         Page::SignedOutForm { .. } | Page::NotSignedIn { .. } => Symbol::Lock,
         Page::SignedOut { .. } => Symbol::Done,
         Page::WhoAmI(_) | Page::ConfirmLogout { .. } | Page::Repost { .. } => Symbol::Person,
@@ -170,6 +171,7 @@ fn actions<'a>(page: &Page<'a>, visit: &Visit<'a>) -> Vec<Action<'a>> {
             [Some(home), logout].into_iter().flatten().collect()
         }
         Page::NotFound | Page::MethodNotAllowed { .. } | Page::BadRequest { .. } => vec![home],
+        Page::NotEnrolled => vec![home],
         Page::TooLarge | Page::HeadersTooLarge => vec![home],
         // On a host that is not ours no path of ours can be right.
         Page::UnknownHost => Vec::new(),
