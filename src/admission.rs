@@ -6,6 +6,7 @@
 mod answers;
 mod audit;
 mod endpoints;
+mod refresh;
 
 use std::sync::Arc;
 
@@ -95,6 +96,9 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
         Access::Public => None,
         Access::Required | Access::Optional => site.session(&view, arrival.now).await,
     };
+    if let Some(session) = &session {
+        site.refresh_if_due(session, arrival.now);
+    }
     // 5. The decision.
     let session = session.map(|session| {
         let warm = session.warm(site.shape);

@@ -14,4 +14,5 @@ mod logs;
 mod outage;
 mod policy;
 mod proxying;
+mod refresh;
 mod tidy;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::super::file::{self, File, OrFalse, RequestValue, When};
+use super::super::file::{self, File, Many, OrFalse, RequestValue, When};
 use super::super::problem::{listed, path, suggestion};
 use super::{Desk, claims, place};
 use crate::policy::Ladder;
@@ -70,7 +70,7 @@ pub(super) fn providers(file: &File, keep: &BTreeSet<String>, desk: &mut Desk<'_
             let message = format!("a second provider is called \"{}\"", provider.id);
             desk.report.problem(format!("{key}.id"), message, "give each an id of its own");
         }
-        let settings = settings(provider, &key, keep, desk).filter(|_| is_good);
+        let settings = settings(file, provider, &key, keep, desk).filter(|_| is_good);
         known.push(Known {
             id: provider.id.as_str().into(),
             ladder: ladder(provider, &key, desk),
@@ -82,6 +82,7 @@ pub(super) fn providers(file: &File, keep: &BTreeSet<String>, desk: &mut Desk<'_
 }
 
 fn settings(
+    file: &File,
     provider: &file::Provider,
     key: &str,
     keep: &BTreeSet<String>,
@@ -143,11 +144,25 @@ fn settings(
         request: request?,
         forbid: provider.forbid.clone(),
         claims: claims?,
-        keep: Keep::default(),
+        keep: kept_tokens(file, provider),
         ca_pem: ca_pem?,
         proxy: proxy?,
         timeout: DEADLINE,
     })
+}
+
+/// Tokens that somebody will need again: the refresh token, and those that a route of this provider passes on.
+fn kept_tokens(file: &File, provider: &file::Provider) -> Keep {
+    let passes = |token: file::PassToken| {
+        let takes = |ids: &Many<String>| ids.as_slice().contains(&provider.id);
+        let mut routes = file.route.iter().filter(|route| route.pass_token == token);
+        routes.any(|route| route.providers.as_ref().is_none_or(takes))
+    };
+    Keep {
+        id_token: passes(file::PassToken::IdToken),
+        access_token: passes(file::PassToken::AccessToken),
+        refresh_token: provider.refresh == file::Refresh::Auto,
+    }
 }
 
 /// Where metadata come from, and what they must say (OIDC Discovery §4).
