@@ -8,10 +8,11 @@ use std::sync::Arc;
 use cookie::{Cookie, SameSite};
 use http::header::{self, HeaderName};
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answers::{self, Caller, begin, failed, text, with_cookies, wrong_method};
 use super::{Arrival, Site};
+use crate::identity::is_credential;
 use crate::login::{AGAIN, Answer, Failed, Finished, Jar, Return};
 use crate::pages::{Page, WhoAmI};
 use crate::policy::{Ask, Reason};
@@ -247,10 +248,12 @@ async fn who_am_i(caller: &Caller<'_>, view: &View<'_>) -> Reply {
             logout: &logout,
         }));
     }
+    let claims: HashMap<&String, &Value> =
+        identity.claims.iter().filter(|(name, value)| !is_credential(name, value)).collect();
     let body = json!({
         "provider": *identity.provider, "user_key": identity.user_key, "sub": identity.subject,
         "iss": *identity.issuer, "acr": identity.acr, "amr": identity.amr, "auth_time": identity.auth_time,
-        "claims": identity.claims, "created": session.created, "expires": session.expires,
+        "claims": claims, "created": session.created, "expires": session.expires,
         "idle_expires": idle_expires
     });
     Reply::json(StatusCode::OK, &body)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::headers::{Encoding, Field, Fields};
+use crate::headers::{Encoding, Field, Fields, PassToken};
 use crate::identity::{Claims, Template};
 
 const NOW: u64 = 2_000_000_000;
@@ -19,7 +19,12 @@ fn fresh(subject: &str) -> Fresh {
         auth_time: None,
         claims: Claims::new(),
     };
-    Fresh { identity, sid: None, login: LoginTrace { state: [0; 32], target: "/".into(), until: 0 }, tokens: None }
+    Fresh {
+        identity,
+        sid: None,
+        login: LoginTrace { state: [0; 32], target: "/".into(), until: 0 },
+        tokens: None,
+    }
 }
 
 fn sessions(capacity: u64, per_subject: usize) -> Sessions {
@@ -97,7 +102,7 @@ async fn headers_are_made_once_for_each_generation() {
         let template = Template::parse(text).unwrap();
         let field =
             Field { name: "X-Auth-User".into(), template, encoding: Encoding::Utf8, join: ",".into() };
-        Fields::new(0, vec![field])
+        Fields::new(0, vec![field], PassToken::None)
     };
     let shape = Shape { generation: 1, mappings: 1, requirements: 0 };
     let first = session.warm(shape);

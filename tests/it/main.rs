@@ -12,6 +12,7 @@ mod login;
 mod logout;
 mod logs;
 mod outage;
+mod pass_token;
 mod policy;
 mod proxying;
 mod refresh;
