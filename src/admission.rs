@@ -1,11 +1,12 @@
 //! The way in: what becomes of each request, as an ordered list of steps.
 //!
 //! *Never:* Pingora, or how bytes travel; `proxy` carries out what is said here.
-//! *Source:* ARCHITECTURE "One request"; PRODUCT §4.
+//! *Source:* ARCHITECTURE "One request".
 
 mod answers;
 mod audit;
 mod endpoints;
+mod entrance;
 mod refresh;
 
 use std::sync::Arc;
@@ -36,8 +37,8 @@ pub(crate) struct Site {
     pub(crate) pages: Pages,
     /// Makes the anti-forgery value of the logout form.
     pub(crate) csrf: Mac,
-    /// The provider of a login that leads to no route in particular.
-    pub(crate) first_provider: Option<Arc<str>>,
+    /// Every provider, in the configuration's order.
+    pub(crate) providers: Vec<Arc<str>>,
     /// Cookies of applications that a logout deletes too.
     pub(crate) clear_cookies: Vec<String>,
     pub(crate) audit_subject: AuditSubject,
@@ -105,6 +106,7 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
         (session, warm)
     });
     let known = session.as_ref().map(|(session, warm)| Known {
+        provider: &session.identity.provider,
         standing: warm.standing(session, &route.requirement),
         auth_time: session.identity.auth_time,
     });

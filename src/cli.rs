@@ -1,6 +1,6 @@
 //! The command line: what people type, and the exit codes that they can rely on.
 //!
-//! *Source:* PRODUCT §1.
+//! *Source:* README.
 
 /// Writes a line to standard output; whoever stopped reading, such as `head`, wants no more of it.
 macro_rules! say {

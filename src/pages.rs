@@ -24,7 +24,7 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 use crate::reply::Reply;
 
 pub(crate) use self::language::Language;
-pub(crate) use self::page::{Outage, Page};
+pub(crate) use self::page::{Choice, Outage, Page};
 pub(crate) use self::texts::Sections;
 pub(crate) use self::whoami::WhoAmI;
 
@@ -33,9 +33,10 @@ use self::theme::Colour;
 use self::view::REPOST_SCRIPT;
 
 const STYLE: &str = "style.css";
-const TEMPLATES: [(&str, &str); 5] = [
+const TEMPLATES: [(&str, &str); 6] = [
     ("layout.html", include_str!("pages/templates/layout.html")),
     ("message.html", include_str!("pages/templates/message.html")),
+    ("choice.html", include_str!("pages/templates/choice.html")),
     ("session.html", include_str!("pages/templates/session.html")),
     ("logout.html", include_str!("pages/templates/logout.html")),
     ("repost.html", include_str!("pages/templates/repost.html")),

@@ -211,6 +211,14 @@ impl Provider {
         Ok(authorization::url(&self.settings, &metadata.authorization, request))
     }
 
+    /// The one language of `ui_locales`: the most wanted that the provider's metadata list, else `own` where they
+    /// list none (OIDC Core §3.1.2.1).
+    pub(crate) fn locale(&self, wanted: &[&str], own: &str) -> Option<String> {
+        let metadata = self.metadata.load();
+        let spoken = metadata.as_ref().map(|metadata| metadata.ui_locales.as_slice()).unwrap_or_default();
+        authorization::locale(spoken, wanted, own).map(str::to_owned)
+    }
+
     /// Checks `iss` of an authorization response (RFC 9207 §2.4): when it comes, and that it comes when promised.
     ///
     /// # Errors

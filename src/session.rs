@@ -1,7 +1,7 @@
 //! Sessions: who is signed in, for how long, and what the hot path needs of them ready to use.
 //!
 //! *Never:* how somebody signed in, or what a route is beyond its indices.
-//! *Source:* OWASP Session Management; PRODUCT §2 `[session]`; ARCHITECTURE I13, I14.
+//! *Source:* OWASP Session Management; gateway.toml `[session]`; ARCHITECTURE I13, I14.
 
 mod due;
 mod id;

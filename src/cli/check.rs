@@ -74,7 +74,8 @@ fn ask_everybody(loaded: Loaded, findings: &mut Findings) -> Vec<String> {
 
 async fn ask_all(loaded: Loaded, findings: &mut Findings) -> Vec<String> {
     let mut answers = Vec::new();
-    for (index, (settings, _)) in loaded.providers.into_iter().enumerate() {
+    for (index, parts) in loaded.providers.into_iter().enumerate() {
+        let settings = parts.settings;
         let id = settings.id.clone();
         let probed = match Provider::new(settings) {
             Ok(provider) => provider.probe().await.map_err(|failure| failure.to_string()),

@@ -60,6 +60,7 @@ fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> an
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let known = identity.as_ref().map(|identity| Known {
+        provider: &identity.provider,
         standing: route.requirement.standing(identity),
         auth_time: identity.auth_time,
     });
@@ -104,7 +105,7 @@ fn split(url: &str) -> anyhow::Result<(String, String)> {
 fn identity(loaded: &Loaded, file: &Path) -> anyhow::Result<Identity> {
     let text = std::fs::read(file).with_context(|| format!("--claims {}", file.display()))?;
     let said: Said = serde_json::from_slice(&text).with_context(|| format!("--claims {}", file.display()))?;
-    let mut settings = loaded.providers.iter().map(|(settings, _)| settings);
+    let mut settings = loaded.providers.iter().map(|parts| &parts.settings);
     let Some(settings) = settings.find(|settings| *settings.id == *said.provider) else {
         bail!("--claims: provider \"{}\" is not configured", said.provider);
     };

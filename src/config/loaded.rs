@@ -26,8 +26,8 @@ pub(crate) struct Loaded {
     pub(crate) login: login::Settings,
     /// Unset: keys that live as long as the process.
     pub(crate) keys: Option<Keys>,
-    /// With the ladder of each; in the configuration's order.
-    pub(crate) providers: Vec<(provider::Settings, Ladder)>,
+    /// In the configuration's order.
+    pub(crate) providers: Vec<ProviderParts>,
     pub(crate) table: Table,
     /// Names of the routes by their indices, for the meters.
     pub(crate) route_names: Vec<String>,
@@ -58,6 +58,13 @@ impl Loaded {
     fn at_own_origins(&self, path: &str) -> Vec<String> {
         self.table.origins.exact().map(|origin| format!("{origin}{path}")).collect()
     }
+}
+
+/// What a login's door is made of.
+pub(crate) struct ProviderParts {
+    pub(crate) settings: provider::Settings,
+    pub(crate) ladder: Ladder,
+    pub(crate) phones: login::Phones,
 }
 
 /// What is fixed while the process runs, but for the certificate: sockets, threads, bounds, the shape of logs.

@@ -1,7 +1,7 @@
 //! The files that a configuration names: secrets, certificates, keys, lists; read once, when it is loaded.
 //!
 //! *Never:* what a text means to the module that gets it.
-//! *Source:* RFC 7468 (PEM); PRODUCT §2 (`x_file`).
+//! *Source:* RFC 7468 (PEM); the head of gateway.toml (`x_file`).
 
 use std::cell::RefCell;
 use std::fs;

@@ -35,8 +35,6 @@ const TABLE: &[(&str, Asks, &str)] = &[
         Beyond(&["client_secret_basic", "client_secret_post"]),
         "register a client secret",
     ),
-    ("provider.*.enrolment", AtAll, "require a level below 4"),
-    ("provider.*.insecure_level4_from_session", AtAll, "require a level below 4"),
     ("provider.*.pushed_authorization", Beyond(&["auto", "never"]), "leave it at auto"),
     ("route.*.audience", AtAll, "applications read the identity from the headers"),
     ("route.*.bearer", AtAll, "machines need a public route that checks their tokens itself"),

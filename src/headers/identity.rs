@@ -1,7 +1,7 @@
 //! Identity headers of one route: templates, encodings, and the values made for one person.
 //! Pure.
 //!
-//! *Source:* PRODUCT §2 `[headers]`, §5 (3); RFC 9110 §5.5.
+//! *Source:* gateway.toml `[headers]`; RFC 9110 §5.5.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -48,6 +48,11 @@ impl std::fmt::Debug for PendingLogin {
 }
 
 impl PendingLogin {
+    /// Whether a page demanded more than any login.
+    pub(super) fn is_step_up(&self) -> bool {
+        !self.acr.is_empty() || self.max_age.is_some()
+    }
+
     /// Whether the login began too long before `now`, or after it.
     pub(crate) fn is_too_old(&self, timeout: Duration, now: u64) -> bool {
         now.saturating_sub(self.begun) >= timeout.as_secs() || self.begun > now.saturating_add(60)

@@ -16,6 +16,8 @@ use crate::secret::Secret;
 pub(crate) struct Settings {
     pub(crate) id: Arc<str>,
     pub(crate) display_name: String,
+    /// Values of `domain_hint` that mean this provider.
+    pub(crate) domains: Vec<String>,
     /// Compared byte for byte; unset: taken from the document at `discovery`.
     pub(crate) issuer: Option<String>,
     pub(crate) discovery: Discovery,
@@ -155,6 +157,11 @@ impl Settings {
     /// Whether metadata and keys of the one serve the other.
     pub(super) fn asks_the_same(&self, other: &Self) -> bool {
         self.issuer == other.issuer && self.discovery == other.discovery && self.endpoints == other.endpoints
+    }
+
+    /// Whether a `domain_hint` means this provider.
+    pub(crate) fn is_hinted_at(&self, hint: &str) -> bool {
+        self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(hint))
     }
 
     /// Whether a parameter must never be sent.

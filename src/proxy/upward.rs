@@ -2,7 +2,7 @@
 //!
 //! Runs on each attempt, after Pingora has dealt with hop-by-hop headers, so that no `Connection` line of a client's
 //! can name one of ours away.
-//! *Source:* PRODUCT §5; RFC 7239 and its older `X-Forwarded-*`.
+//! *Source:* README "What the application reads"; RFC 7239 and its older `X-Forwarded-*`.
 
 use std::fmt::Write as _;
 

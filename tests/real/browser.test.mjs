@@ -167,13 +167,33 @@ describe('the tour', () => {
       await page.getByRole('button', { name: 'Sign out' }).click();
       await arrive(page, '/.midgate/logged-out');
       assert.equal(await title(page), TEXTS.en['signed-out-here'].title);
-      assert.deepEqual(await context.cookies(), []);
+      const left = await context.cookies();
+      assert.deepEqual(left.map(({ name }) => name), ['midgate-choice'], 'only where the last sign-in was');
       assert.deepEqual(await look(page, '6-signed-out'), []);
       await page.getByRole('link', { name: 'Sign in again' }).click();
       await approve(page, 'Aline Rochat');
       await arrive(page, '/');
       assert.equal(await title(page), 'Grüezi, Aline Rochat');
     });
+  });
+
+  story('an area of both providers lets people choose, by keyboard too, and remembers', async ({ page }) => {
+    await page.goto('/either/letters?from=home');
+    assert.equal(await title(page), TEXTS.en.choice.title);
+    const choices = page.locator('.choices a');
+    assert.deepEqual(await choices.allInnerTexts(), ['Mobile ID (simulated)', 'mID (simulated)']);
+    assert.deepEqual(await look(page, '7-choice'), []);
+    await choices.first().focus();
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'mID Wallet, simulated' }).waitFor();
+    await approve(page);
+    await arrive(page, '/either/letters?from=home');
+    assert.equal((await identity(page))['x-auth-provider'], 'idemia');
+    await page.goto('/.midgate/login?rd=/either/');
+    const again = await choices.allInnerTexts();
+    assert.equal(again[0].replace(/\s+/g, ' '), `mID (simulated) ${TEXTS.en.choice.last}`);
+    assert.deepEqual(await look(page, '7-choice-remembered'), []);
   });
 
   const noScript = { javaScriptEnabled: false };
@@ -311,7 +331,8 @@ describe('the gateway\'s own pages', () => {
         for (const said of [texts.text_as ?? texts.text, texts.next ?? '']) {
           assert.ok(text.includes(said), `${said} in ${text}`);
         }
-        for (const label of await page.locator('.button').allInnerTexts()) {
+        // The names of providers are the operator's own words.
+        for (const label of await page.locator('.button:not(.choices .button)').allInnerTexts()) {
           const known = Object.values(words).some((word) => label.startsWith(word));
           assert.ok(known, `the button "${label}"`);
         }

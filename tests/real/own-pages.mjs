@@ -24,6 +24,7 @@ const fault = (name, target) => async (page) => {
 const plain = (target) => (page) => page.goto(target);
 
 export const OWN_PAGES = {
+  choice: plain('/either/'),
   rejected: refusal('Cancel'),
   'no-answer': refusal('Let it time out'),
   'wrong-number': refusal('Pick the wrong number'),

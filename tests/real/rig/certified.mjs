@@ -158,7 +158,8 @@ function wantsMore(ctx) {
 async function consent(ctx) {
   const { Grant } = ctx.oidc.provider;
   const known = ctx.oidc.session.grantIdFor(ctx.oidc.client.clientId);
-  if (known) return Grant.find(known);
+  const found = known && (await Grant.find(known));
+  if (found) return found;
   const grant = new Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
   grant.addOIDCScope('openid profile');
   await grant.save();
