@@ -9,6 +9,7 @@ mod endpoints;
 mod entrance;
 mod logout;
 mod provider_logout;
+mod refresh;
 
 use std::sync::Arc;
 
@@ -100,6 +101,9 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
         Access::Public => None,
         Access::Required | Access::Optional => site.session(&view, arrival.now).await,
     };
+    if let Some(session) = &session {
+        site.refresh_if_due(session, arrival.now);
+    }
     // 5. The decision.
     let session = session.map(|session| {
         let warm = session.warm(site.shape);

@@ -25,12 +25,13 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::secret::Secret;
 use crate::telemetry::count_provider_error;
 
 pub(crate) use self::authorization::Authorization;
 pub(crate) use self::failure::Failure;
 pub(crate) use self::logout::{Addressee, EndSession};
-pub(crate) use self::redeem::{Redemption, Verified};
+pub(crate) use self::redeem::{Answered, Known, Redemption, RefreshFailure, Refreshed, Verified};
 pub(crate) use self::settings::{
     Alg, ClientAuth, Discovery, Endpoints, Keep, ResponseMode, Settings, UserInfoUse,
 };
@@ -247,6 +248,41 @@ impl Provider {
     pub(crate) async fn redeem(&self, redemption: &Redemption<'_>) -> Result<Verified, Failure> {
         let result = tokio::time::timeout(self.settings.timeout, redeem::redeem(self, redemption)).await;
         let result = result.unwrap_or(Err(Failure::NoAnswer("token")));
+        if let Err(failure) = &result {
+            count_provider_error(self.id(), failure.reason());
+        }
+        result
+    }
+}
+
+impl Provider {
+    /// Sends a refresh token, once; what comes back is to be stored before it is confirmed.
+    ///
+    /// # Errors
+    /// For now, or for good.
+    pub(crate) async fn refresh(&self, token: &Secret) -> Result<Answered, RefreshFailure> {
+        self.within_deadline("token", redeem::send_refresh(self, token)).await
+    }
+
+    /// Verifies the answer to a refresh and asks UserInfo anew: the same person, and what is true of them now.
+    ///
+    /// # Errors
+    /// For now, or for good.
+    pub(crate) async fn confirm(
+        &self,
+        answered: Answered,
+        known: &Known<'_>,
+    ) -> Result<Refreshed, RefreshFailure> {
+        self.within_deadline("userinfo", redeem::confirm(self, answered, known)).await
+    }
+
+    async fn within_deadline<T>(
+        &self,
+        step: &'static str,
+        work: impl Future<Output = Result<T, RefreshFailure>>,
+    ) -> Result<T, RefreshFailure> {
+        let result = tokio::time::timeout(self.settings.timeout, work).await;
+        let result = result.unwrap_or(Err(RefreshFailure::Temporary(Failure::NoAnswer(step))));
         if let Err(failure) = &result {
             count_provider_error(self.id(), failure.reason());
         }

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use cookie::{Cookie, SameSite};
 use http::header;
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answers::{self, Caller, failed, with_cookies, wrong_method};
 use super::{Arrival, Site, entrance, logout, provider_logout};
+use crate::identity::is_credential;
 use crate::login::{AGAIN, Answer, Failed, Finished, Jar, LoginError, Return};
 use crate::pages::{Page, WhoAmI};
 use crate::reply::Reply;
@@ -148,10 +149,12 @@ async fn who_am_i(caller: &Caller<'_>, view: &View<'_>) -> Reply {
             logout: &logout,
         }));
     }
+    let claims: HashMap<&String, &Value> =
+        identity.claims.iter().filter(|(name, value)| !is_credential(name, value)).collect();
     let body = json!({
         "provider": *identity.provider, "user_key": identity.user_key, "sub": identity.subject,
         "iss": *identity.issuer, "acr": identity.acr, "amr": identity.amr, "auth_time": identity.auth_time,
-        "claims": identity.claims, "created": session.created, "expires": session.expires,
+        "claims": claims, "created": session.created, "expires": session.expires,
         "idle_expires": idle_expires
     });
     Reply::json(StatusCode::OK, &body)

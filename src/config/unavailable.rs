@@ -39,7 +39,6 @@ const TABLE: &[(&str, Asks, &str)] = &[
     ("route.*.audience", AtAll, "applications read the identity from the headers"),
     ("route.*.bearer", AtAll, "machines need a public route that checks their tokens itself"),
     ("route.*.dtbd", AtAll, "set request.dtbd of the provider: one text for all routes"),
-    ("route.*.pass_token", Beyond(&["none"]), "applications read the identity from the headers"),
     ("route.*.require.policy_file", AtAll, "use require.claims or require.allow_file"),
     ("session.store", Beyond(&["memory"]), "sessions live in the memory of one gateway"),
     ("upstream.*.balance", Beyond(&["round_robin"]), "requests go to the servers in turn"),
@@ -107,7 +106,7 @@ mod tests {
             "listen": {"h2c": true, "proxy_protocol": false, "tls": {"hsts": "1y"}},
             "bearer": [{"id": "b"}],
             "provider": [{"client_auth": "client_secret_post", "pushed_authorization": "always"}],
-            "route": [{"pass_token": "none", "bearer": []}, {"pass_token": "id_token", "dtbd": "x"}],
+            "route": [{"bearer": []}, {"dtbd": "x"}],
             "upstream": [{"balance": "session", "health_check": {}}],
         });
         let mut report = Report::default();
@@ -119,13 +118,12 @@ mod tests {
             "listen.tls.hsts",
             "provider[0].pushed_authorization",
             "route[1].dtbd",
-            "route[1].pass_token",
             "session.store",
             "upstream[0].balance",
             "upstream[0].health_check",
         ];
         assert_eq!(keys, expected);
         assert!(report.problems.iter().all(|p| p.message.contains("not available in this version")));
-        assert!(!report.problems[6].message.contains("hunter2"));
+        assert!(!report.problems[5].message.contains("hunter2"));
     }
 }

@@ -6,12 +6,13 @@
 mod endpoints;
 mod logout;
 mod manner;
+mod refresh;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
@@ -61,6 +62,9 @@ struct State {
     waiting: HashMap<String, BTreeMap<String, String>>,
     codes: HashMap<String, Grant>,
     access: HashMap<String, Grant>,
+    refresh: refresh::Tokens,
+    /// `expires_in` of token answers.
+    expires_in: Option<Value>,
     keys: Vec<Key>,
     ec_key: Option<EcKey>,
     /// ID tokens that were given out, byte for byte.
@@ -79,6 +83,10 @@ struct Grant {
     parameters: BTreeMap<String, String>,
     person: usize,
     at: Instant,
+    /// When the person was authenticated, in Unix seconds.
+    auth_time: u64,
+    /// One login and everything that comes of its refresh tokens.
+    family: usize,
 }
 
 /// How often each endpoint was called, and with what at last.
@@ -87,7 +95,11 @@ pub struct Calls {
     pub discovery: usize,
     pub jwks: usize,
     pub authorize: usize,
+    /// Codes and refresh tokens together.
     pub token: usize,
+    pub refresh: usize,
+    /// Refresh tokens that came although another had taken their place.
+    pub reused: usize,
     pub userinfo: usize,
     pub end_session: usize,
     /// Parameters of the last authorization request, in order, doubled ones twice.
@@ -167,6 +179,7 @@ impl Simulated {
         state.faults.clear();
         state.id_token.clear();
         state.userinfo.clear();
+        state.expires_in = None;
     }
 
     /// Answers every authorization request with this error.
@@ -184,6 +197,11 @@ impl Simulated {
     /// Claims of UserInfo to replace; `null` removes one.
     pub fn patch_userinfo(&self, claims: Value) {
         self.shared.lock().userinfo = claims.as_object().cloned().unwrap_or_default();
+    }
+
+    /// `expires_in` of token answers from now on, whatever JSON it is.
+    pub fn expires_in(&self, value: Value) {
+        self.shared.lock().expires_in = Some(value);
     }
 
     /// Signs with a new key under a new id from now on; the old one is gone.
@@ -212,6 +230,11 @@ impl Simulated {
     pub fn start_again(&self) {
         self.server.pause(false);
     }
+}
+
+/// Unix seconds.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Key and name of everybody who has a phone here.

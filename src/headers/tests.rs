@@ -143,7 +143,7 @@ fn person(claims: Value) -> Identity {
 fn rendered(template: &str, encoding: Encoding, claims: Value) -> (Option<Vec<u8>>, usize) {
     let template = Template::parse(template).unwrap();
     let field = Field { name: "X-Auth-Name".into(), template, encoding, join: ",".into() };
-    let fields = Fields::new(0, vec![field]);
+    let fields = Fields::new(0, vec![field], PassToken::None);
     let mut left = Vec::new();
     let ready = fields.render(&person(claims), &mut left);
     (ready.first().map(|(_, value)| value.as_bytes().to_vec()), left.len())

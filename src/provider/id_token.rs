@@ -16,6 +16,7 @@ use super::keys::KeySet;
 use super::{Alg, Failure, json};
 use crate::identity::Claims;
 use crate::policy::CLOCK_SKEW;
+use crate::session::{Key, hash};
 
 /// Bytes of a compact token.
 const LIMIT: usize = 32 * 1024;
@@ -38,10 +39,19 @@ pub(super) struct Token<'t> {
 pub(super) struct Expected<'e> {
     pub(super) issuer: &'e str,
     pub(super) client_id: &'e str,
-    pub(super) nonce: &'e str,
+    pub(super) nonce: Nonce<'e>,
     pub(super) access_token: &'e str,
     /// Unix seconds.
     pub(super) now: u64,
+}
+
+/// Which nonce an ID token must hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Nonce<'e> {
+    /// OIDC Core §3.1.3.7 (11): this one.
+    Is(&'e str),
+    /// OIDC Core §12.2: none, or the one whose SHA-256 this is.
+    IfAnyHashesTo(&'e Key),
 }
 
 fn refuse<T>(reason: &'static str) -> Result<T, Failure> {
@@ -150,8 +160,13 @@ fn check(claims: &Claims, expected: Expected<'_>) -> Result<(), Failure> {
     check_audience(claims, expected.client_id)?;
     check_times(claims, expected.now)?;
     // (11) the whole value, in constant time.
-    let nonce = claims.get("nonce").and_then(Value::as_str).unwrap_or_default();
-    if !bool::from(nonce.as_bytes().ct_eq(expected.nonce.as_bytes())) {
+    let nonce = claims.get("nonce");
+    let text = nonce.and_then(Value::as_str).unwrap_or_default().as_bytes();
+    let is_right: bool = match expected.nonce {
+        Nonce::Is(expected) => text.ct_eq(expected.as_bytes()).into(),
+        Nonce::IfAnyHashesTo(hashed) => nonce.is_none() || bool::from(hash(text).ct_eq(hashed)),
+    };
+    if !is_right {
         return refuse("wrong-nonce");
     }
     // OIDC Core §2: at most 255 ASCII characters; we take any text of that size.
@@ -219,6 +234,12 @@ fn check_at_hash(claims: &Claims, hash: Option<Vec<u8>>) -> Result<(), Failure> 
     }
 }
 
+/// Everybody whom a token is for beside us.
+pub(super) fn audiences_beside(claims: &Claims, client_id: &str) -> Box<[Box<str>]> {
+    let list = claims.get("aud").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    list.filter(|audience| *audience != client_id).map(Into::into).collect()
+}
+
 /// `auth_time` in whole seconds.
 pub(super) fn auth_time(claims: &Claims) -> Option<u64> {
     // Checked to be a sane, non-negative number.
@@ -246,7 +267,13 @@ mod tests {
     const NOW: u64 = 2_000_000_000;
 
     fn expected() -> Expected<'static> {
-        Expected { issuer: "https://op.test/", client_id: "us", nonce: "n0nce", access_token: "at", now: NOW }
+        Expected {
+            issuer: "https://op.test/",
+            client_id: "us",
+            nonce: Nonce::Is("n0nce"),
+            access_token: "at",
+            now: NOW,
+        }
     }
 
     fn good() -> Value {
@@ -311,6 +338,23 @@ mod tests {
             (json!({"sub": "x".repeat(300)}), "bad-subject"),
         ] {
             assert_eq!(reason(changes.clone()), expected, "{changes}");
+        }
+    }
+
+    #[test]
+    fn a_refreshed_token_needs_no_nonce_but_takes_no_other() {
+        let original = hash(b"n0nce");
+        let expected = Expected { nonce: Nonce::IfAnyHashesTo(&original), ..expected() };
+        for (nonce, is_good) in [
+            (None, true),
+            (Some(json!("n0nce")), true),
+            (Some(json!("other")), false),
+            (Some(json!(1)), false),
+        ] {
+            let mut claims = good().as_object().cloned().unwrap();
+            claims.remove("nonce");
+            claims.extend(nonce.clone().map(|nonce| ("nonce".to_owned(), nonce)));
+            assert_eq!(check(&claims, expected).is_ok(), is_good, "{nonce:?}");
         }
     }
 

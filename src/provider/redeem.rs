@@ -2,6 +2,9 @@
 //!
 //! *Source:* OIDC Core §3.1.3, §5.3; RFC 6749 §4.1.3, §2.3.1; RFC 6750 §2.1.
 
+mod refresh;
+
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use form_urlencoded::{Serializer, byte_serialize};
@@ -10,12 +13,16 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use url::Url;
 
-use super::id_token::{self, Expected};
+use super::http::Answer;
+use super::id_token::{self, Expected, Nonce};
 use super::metadata::Metadata;
-use super::{ClientAuth, Failure, Keep, Provider, UserInfoUse, json};
+use super::{ClientAuth, Failure, Provider, Settings, UserInfoUse, json};
 use crate::identity::{Claims, Identity, find_claim};
 use crate::secret::Secret;
-use crate::session;
+use crate::session::{self, hash};
+
+pub(crate) use self::refresh::{Answered, Known, RefreshFailure, Refreshed};
+pub(super) use self::refresh::{confirm, send_refresh};
 
 /// Bytes of a token answer, and of UserInfo.
 const LIMIT: usize = 64 * 1024;
@@ -46,21 +53,36 @@ pub(crate) struct Verified {
 /// The token endpoint's answer.
 struct Tokens {
     access_token: Secret,
-    id_token: Secret,
+    /// Always there after a login, not always after a refresh.
+    id_token: Option<Secret>,
     refresh_token: Option<Secret>,
     /// Seconds.
     expires_in: Option<u64>,
 }
 
 impl Tokens {
-    /// What of it the settings ask to keep; `now` is in Unix seconds.
-    fn kept(self, keep: Keep, now: u64) -> Option<Box<session::Tokens>> {
-        let refresh_token = self.refresh_token.filter(|_| keep.refresh_token);
+    /// What of it the settings ask to keep after a login; `now` is in Unix seconds.
+    fn kept(
+        self,
+        settings: &Settings,
+        claims: &Claims,
+        nonce: &str,
+        now: u64,
+    ) -> Option<Box<session::Tokens>> {
+        let keep = settings.keep;
+        let refresh = self.refresh_token.filter(|_| keep.refresh_token).map(|token| session::Refresh {
+            token,
+            original: Arc::new(session::Original {
+                nonce: hash(nonce.as_bytes()),
+                audiences: id_token::audiences_beside(claims, &settings.client_id),
+            }),
+            said: Arc::new(settings.remembered(claims)),
+        });
         let kept = session::Tokens {
-            id_token: keep.id_token.then_some(self.id_token),
+            id_token: self.id_token.filter(|_| keep.id_token),
             access_token: keep.access_token.then_some(self.access_token),
             expires: self.expires_in.map(|seconds| now.saturating_add(seconds)),
-            refresh_token,
+            refresh,
         };
         kept.kept()
     }
@@ -69,12 +91,17 @@ impl Tokens {
 /// Carries a login to its end at the provider.
 pub(super) async fn redeem(provider: &Provider, redemption: &Redemption<'_>) -> Result<Verified, Failure> {
     let metadata = provider.metadata().await?;
+    let now = unix(redemption.now);
     let tokens = exchange(provider, &metadata, redemption).await?;
-    let claims = verify(provider, &metadata, &tokens, redemption).await?;
-    let userinfo = userinfo(provider, &metadata, &tokens, &claims).await?;
+    let id_token =
+        tokens.id_token.as_ref().ok_or(Failure::BadAnswer { step: "token", reason: "no-id-token" })?;
+    let nonce = Nonce::Is(redemption.nonce);
+    let claims = verify(provider, &metadata, id_token, &tokens.access_token, nonce, now).await?;
+    let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
+    let userinfo = userinfo(provider, &metadata, &tokens.access_token, subject).await?;
     let identity = provider.settings.identity(&metadata.issuer, &claims, userinfo.as_ref());
     required(provider, &identity, &claims, userinfo.as_ref())?;
-    let tokens = tokens.kept(provider.settings.keep, unix(redemption.now));
+    let tokens = tokens.kept(&provider.settings, &claims, redemption.nonce, now);
     let (sid, issued) = (id_token::short_text(&claims, "sid"), id_token::issued(&claims));
     Ok(Verified { identity, sid, issued, tokens })
 }
@@ -87,6 +114,11 @@ async fn exchange(
 ) -> Result<Tokens, Failure> {
     let request = token_request(provider, metadata, redemption);
     let answer = provider.http.send("token", request, LIMIT).await?;
+    tokens(&answer)
+}
+
+/// Reads the token endpoint's answer (RFC 6749 §5.1, §5.2).
+fn tokens(answer: &Answer) -> Result<Tokens, Failure> {
     let document = json::object(&answer.body);
     if answer.status != StatusCode::OK {
         let error = document.as_ref().and_then(|document| document.get("error")).and_then(Value::as_str);
@@ -104,7 +136,7 @@ async fn exchange(
     }
     Ok(Tokens {
         access_token: Secret::new(text("access_token").ok_or(bad("no-access-token"))?),
-        id_token: Secret::new(text("id_token").ok_or(bad("no-id-token"))?),
+        id_token: text("id_token").map(Secret::new),
         refresh_token: text("refresh_token").map(Secret::new),
         expires_in: document.get("expires_in").and_then(seconds),
     })
@@ -162,10 +194,12 @@ fn authenticate(
 async fn verify(
     provider: &Provider,
     metadata: &Metadata,
-    tokens: &Tokens,
-    redemption: &Redemption<'_>,
+    compact: &Secret,
+    access_token: &Secret,
+    nonce: Nonce<'_>,
+    now: u64,
 ) -> Result<Claims, Failure> {
-    let token = id_token::parse(tokens.id_token.expose(), &provider.settings.id_token_alg)?;
+    let token = id_token::parse(compact.expose(), &provider.settings.id_token_alg)?;
     let mut keys = provider.key_set().await?;
     if !token.has_key(&keys) {
         keys = provider.refetch_keys().await?;
@@ -173,9 +207,9 @@ async fn verify(
     let expected = Expected {
         issuer: &metadata.issuer,
         client_id: &provider.settings.client_id,
-        nonce: redemption.nonce,
-        access_token: tokens.access_token.expose(),
-        now: unix(redemption.now),
+        nonce,
+        access_token: access_token.expose(),
+        now,
     };
     token.verify(&keys, expected)
 }
@@ -184,15 +218,15 @@ async fn verify(
 async fn userinfo(
     provider: &Provider,
     metadata: &Metadata,
-    tokens: &Tokens,
-    id_token: &Claims,
+    access_token: &Secret,
+    subject: &str,
 ) -> Result<Option<Claims>, Failure> {
     let endpoint: &Url = match (provider.settings.userinfo, &metadata.userinfo) {
         (UserInfoUse::Never, _) | (UserInfoUse::Auto, None) => return Ok(None),
         (UserInfoUse::Always, None) => return Err(Failure::Metadata("no-userinfo-endpoint")),
         (UserInfoUse::Auto | UserInfoUse::Always, Some(endpoint)) => endpoint,
     };
-    let mut bearer = HeaderValue::try_from(format!("Bearer {}", tokens.access_token.expose()))
+    let mut bearer = HeaderValue::try_from(format!("Bearer {}", access_token.expose()))
         .map_err(|_| Failure::BadAnswer { step: "token", reason: "no-access-token" })?;
     bearer.set_sensitive(true);
     let request = provider.http.request(Method::GET, endpoint).header(AUTHORIZATION, bearer);
@@ -204,9 +238,8 @@ async fn userinfo(
         return Err(Failure::UserInfo("userinfo-is-signed"));
     }
     let mut claims = json::object(&answer.body).ok_or(Failure::UserInfo("userinfo-not-json"))?;
-    match (claims.get("sub"), id_token.get("sub")) {
-        (Some(Value::String(theirs)), Some(Value::String(ours))) if theirs == ours => {}
-        _ => return Err(Failure::UserInfo("userinfo-wrong-subject")),
+    if claims.get("sub").and_then(Value::as_str) != Some(subject) {
+        return Err(Failure::UserInfo("userinfo-wrong-subject"));
     }
     provider.settings.keep_person_only(&mut claims);
     Ok(Some(claims))

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ pub(crate) struct Settings {
 
 /// The sessions.
 pub(crate) struct Sessions {
-    cache: Cache<Key, Arc<Session>, BuildHasherDefault<KeyHasher>>,
+    pub(super) cache: Cache<Key, Arc<Session>, BuildHasherDefault<KeyHasher>>,
     /// Seconds; atomics, since a reload changes them under way.
     idle: Arc<AtomicU64>,
     lifetime: AtomicU64,
@@ -135,12 +135,18 @@ impl Sessions {
 
     /// Finds a live session and notes the request; `now` is in Unix seconds.
     pub(crate) async fn find(&self, key: &Key, now: u64) -> Option<Arc<Session>> {
+        let session = self.peek(key, now).await?;
+        session.touch(now);
+        Some(session)
+    }
+
+    /// Finds a live session on nobody's behalf.
+    pub(crate) async fn peek(&self, key: &Key, now: u64) -> Option<Arc<Session>> {
         let session = self.cache.get(key).await?;
         if !session.is_live(now, self.idle()) {
             self.end(key).await;
             return None;
         }
-        session.touch(now);
         Some(session)
     }
 
@@ -158,6 +164,8 @@ impl Sessions {
             expires: now.saturating_add(self.lifetime.load(Ordering::Relaxed)),
             sid: fresh.sid,
             login: fresh.login,
+            refresh_at: AtomicU64::new(fresh.tokens.as_ref().map_or(u64::MAX, |t| t.refresh_at(now))),
+            failures: AtomicU8::new(0),
             tokens: fresh.tokens,
             last_used: AtomicU64::new(now),
             ended: OnceLock::new(),
@@ -218,6 +226,10 @@ impl Sessions {
 
     /// Ends a session; `None` when there was none.
     pub(crate) async fn end(&self, key: &Key) -> Option<Arc<Session>> {
+        // I14: marked first and removed then, so that a refresh which stores meanwhile sees the mark.
+        if let Some(session) = self.cache.get(key).await {
+            session.end();
+        }
         let session = self.cache.remove(key).await?;
         session.end();
         Some(session)
@@ -251,6 +263,10 @@ impl Sessions {
 
 /// Runs when the cache lets a session go, for whatever cause.
 fn forget(index: &Mutex<Index>, key: &Key, session: &Session, cause: RemovalCause) {
+    if cause == RemovalCause::Replaced {
+        // By its own successor, which ends with it and stands at the same place of the index.
+        return;
+    }
     session.end();
     if cause == RemovalCause::Size {
         metrics::counter!("midgate_sessions_evicted_total").increment(1);

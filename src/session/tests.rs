@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::headers::{Encoding, Field, Fields};
+use crate::headers::{Encoding, Field, Fields, PassToken};
 use crate::identity::{Claims, Template};
 
 const NOW: u64 = 2_000_000_000;
@@ -108,7 +108,7 @@ async fn headers_are_made_once_for_each_generation() {
         let template = Template::parse(text).unwrap();
         let field =
             Field { name: "X-Auth-User".into(), template, encoding: Encoding::Utf8, join: ",".into() };
-        Fields::new(0, vec![field])
+        Fields::new(0, vec![field], PassToken::None)
     };
     let shape = Shape { generation: 1, mappings: 1, requirements: 0 };
     let first = session.warm(shape);

@@ -11,6 +11,7 @@ import { running, sessionCookie, setting, signedIn, stopAll, story } from './rig
 import './provider/levels.mjs';
 import './provider/logout.mjs';
 import './provider/outage.mjs';
+import './provider/refresh.mjs';
 
 // base64url of SHA-256(issuer, zero, subject).
 function userKey(issuer, subject) {

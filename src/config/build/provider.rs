@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::super::file::{self, File, OrFalse, RequestValue, When};
+use super::super::file::{self, File, Many, OrFalse, RequestValue, When};
 use super::super::problem::{listed, path, suggestion};
 use super::{Desk, claims, place};
 use crate::config::ProviderParts;
@@ -74,7 +74,7 @@ pub(super) fn providers(file: &File, keep: &BTreeSet<String>, desk: &mut Desk<'_
             let message = format!("a second provider is called \"{}\"", provider.id);
             desk.report.problem(format!("{key}.id"), message, "give each an id of its own");
         }
-        let settings = settings(provider, &key, keep, desk).filter(|_| is_good);
+        let settings = settings(file, provider, &key, keep, desk).filter(|_| is_good);
         known.push(Known {
             id: provider.id.as_str().into(),
             ladder: ladder(provider, &key, desk),
@@ -87,6 +87,7 @@ pub(super) fn providers(file: &File, keep: &BTreeSet<String>, desk: &mut Desk<'_
 }
 
 fn settings(
+    file: &File,
     provider: &file::Provider,
     key: &str,
     keep: &BTreeSet<String>,
@@ -115,7 +116,8 @@ fn settings(
         desk.report.problem(at("scopes"), message, "such as [\"openid\", \"profile\"]");
     }
     let (issuer, discovery, endpoints) = source?;
-    let keep = Keep { id_token: wants_id_token_hint(provider, &discovery, &endpoints), ..Keep::default() };
+    let mut keep = kept_tokens(file, provider);
+    keep.id_token |= wants_id_token_hint(provider, &discovery, &endpoints);
     let display_name = provider.display_name.clone().unwrap_or_else(|| provider.id.clone());
     Some(Settings {
         id: provider.id.as_str().into(),
@@ -167,6 +169,20 @@ fn wants_id_token_hint(provider: &file::Provider, discovery: &Discovery, endpoin
     };
     let is_forbidden = provider.forbid.iter().any(|name| name == "id_token_hint");
     (may_have_endpoint || endpoints.end_session.is_some()) && !is_forbidden
+}
+
+/// Tokens that somebody will need again: the refresh token, and those that a route of this provider passes on.
+fn kept_tokens(file: &File, provider: &file::Provider) -> Keep {
+    let passes = |token: file::PassToken| {
+        let takes = |ids: &Many<String>| ids.as_slice().contains(&provider.id);
+        let mut routes = file.route.iter().filter(|route| route.pass_token == token);
+        routes.any(|route| route.providers.as_ref().is_none_or(takes))
+    };
+    Keep {
+        id_token: passes(file::PassToken::IdToken),
+        access_token: passes(file::PassToken::AccessToken),
+        refresh_token: provider.refresh == file::Refresh::Auto,
+    }
 }
 
 /// Where metadata come from, and what they must say (OIDC Discovery §4).

@@ -11,7 +11,7 @@ use super::super::http::{Body, Request, Response};
 use super::super::jose::{EcKey, sha256};
 use super::super::phone;
 use super::manner::PEOPLE;
-use super::{CODE, Grant, Manner, Shared, logout};
+use super::{CODE, Grant, Manner, Shared, logout, now};
 
 /// Longer than any deadline of the gateway's.
 const SLOW: Duration = Duration::from_secs(20);
@@ -157,7 +157,10 @@ fn approve(shared: &Shared, parameters: BTreeMap<String, String>, person: usize)
     let code = format!("CODE_zz{}", sha256(&format!("{:?} {parameters:?}", Instant::now())));
     let fields = vec![("code".to_owned(), code.clone())];
     let reply = send_back(shared, &parameters, fields);
-    shared.lock().codes.insert(code, Grant { parameters, person, at: Instant::now() });
+    let mut state = shared.lock();
+    let family = state.refresh.new_family();
+    state.codes.insert(code, Grant { parameters, person, at: Instant::now(), auth_time: now(), family });
+    drop(state);
     reply
 }
 
@@ -201,16 +204,23 @@ fn send_back(
 
 /// The token endpoint.
 async fn exchange(shared: &Shared, request: &Request) -> Response {
+    let form: BTreeMap<String, String> = request.form().into_iter().collect();
+    let is_refresh = form.get("grant_type").is_some_and(|grant| grant == "refresh_token");
     {
         let mut state = shared.lock();
         state.calls.token += 1;
+        state.calls.refresh += usize::from(is_refresh);
         state.calls.token_request = request.clone();
     }
     if shared.has("token-slow") {
         tokio::time::sleep(SLOW).await;
     }
+    while is_refresh && shared.has("refresh-held") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let fixed = [
         ("token-500", Response::new(500, "text/plain", "out of order")),
+        ("token-429", Response::json(429, &json!({ "error": "invalid_grant" }))),
         ("token-html", Response::html("<html>please wait</html>".to_owned())),
         ("token-invalid-json", Response::new(200, "application/json", "{\"access_token\": ")),
         (
@@ -226,10 +236,12 @@ async fn exchange(shared: &Shared, request: &Request) -> Response {
             return response;
         }
     }
-    let form: BTreeMap<String, String> = request.form().into_iter().collect();
     let error = |status: u16, error: &str| Response::json(status, &json!({ "error": error }));
     if !is_client(shared, request, &form) {
         return error(401, "invalid_client");
+    }
+    if is_refresh {
+        return shared.refresh(&form);
     }
     let find = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     let grant = shared.lock().codes.remove(find("code"));
@@ -243,7 +255,8 @@ async fn exchange(shared: &Shared, request: &Request) -> Response {
     if !good {
         return error(400, "invalid_grant");
     }
-    shared.tokens(grant)
+    let refresh_token = shared.first_refresh_token(&grant);
+    shared.tokens(grant, refresh_token)
 }
 
 /// RFC 6749 §2.3.1: one way or the other, never both.

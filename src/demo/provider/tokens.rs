@@ -1,18 +1,18 @@
 //! Tokens and UserInfo of a simulated provider: right ones, and wrong in every way that a fault names.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
 use super::super::http::Response;
 use super::super::jose::{Key, Signing, at_hash, sha256, token};
 use super::manner::PEOPLE;
-use super::{Grant, Manner, Shared};
+use super::{Grant, Manner, Shared, now};
 
 impl Shared {
     /// The answer of the token endpoint.
-    pub(super) fn tokens(&self, grant: Grant) -> Response {
-        let access = format!("TOKEN_zz{}", sha256(&format!("{:?}", grant.at)));
+    pub(super) fn tokens(&self, grant: Grant, refresh_token: Option<String>) -> Response {
+        let access = format!("TOKEN_zz{}", sha256(&format!("{:?} {:?}", grant.at, Instant::now())));
         let id_token = self.id_token(&grant, &access);
         {
             let mut state = self.lock();
@@ -24,6 +24,12 @@ impl Shared {
             "access_token": access, "token_type": "Bearer", "expires_in": 3600, "id_token": id_token,
             "scope": grant.parameters.get("scope")
         });
+        if let Some(refresh_token) = refresh_token {
+            answer["refresh_token"] = json!(refresh_token);
+        }
+        if let Some(expires_in) = self.lock().expires_in.clone() {
+            answer["expires_in"] = expires_in;
+        }
         for (fault, name, value) in [
             ("token-expires-string", "expires_in", json!("3599")),
             ("token-expires-float", "expires_in", json!(3599.5)),
@@ -33,6 +39,7 @@ impl Shared {
             ("token-type-odd", "token_type", json!("bEARER")),
             ("token-type-wrong", "token_type", json!("mac")),
             ("token-no-id-token", "id_token", Value::Null),
+            ("token-odd-access-token", "access_token", json!("TOKEN_zz odd,token")),
         ] {
             if self.has(fault) {
                 answer[name] = value;
@@ -106,7 +113,7 @@ impl Shared {
     }
 
     fn id_token_claims(&self, grant: &Grant, access: &str) -> Map<String, Value> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = now();
         let manner = self.settings.manner;
         let asked = |name: &str| grant.parameters.get(name).map(String::as_str);
         let person = self.person_claims(grant);
@@ -114,7 +121,7 @@ impl Shared {
         let acr = asked("acr_values").and_then(|acr| acr.split(' ').next()).unwrap_or(usual);
         let mut claims = json!({
             "iss": self.issuer(), "sub": person.get("sub"), "aud": self.settings.client_id, "exp": now + 300,
-            "iat": now, "auth_time": now, "nonce": asked("nonce"), "at_hash": at_hash(access), "acr": acr,
+            "iat": now, "auth_time": grant.auth_time, "nonce": asked("nonce"), "at_hash": at_hash(access), "acr": acr,
             "amr": if manner == Manner::MobileId { json!(["mid_sim", "hwk"]) } else { json!(["pin"]) }
         });
         if manner == Manner::B2c {

@@ -26,6 +26,8 @@ export class Certified {
     certified.asked = [];
     // What the person at the provider does: the result of a login, made of the request's parameters.
     certified.person = (asked) => ({ acr: asked.acr_values || 'low', amr: ['pwd'] });
+    // Seconds that access tokens live from now on.
+    certified.accessTokenLife = 60;
     // Endpoints that take a request and never answer.
     certified.silent = new Set();
     certified.storage = new Map();
@@ -78,6 +80,11 @@ export class Certified {
     this.handler = this.provider.callback();
   }
 
+  // Takes back what everybody agreed to: no refresh token is good any more.
+  revoke() {
+    for (const key of this.storage.keys()) if (key.startsWith('Grant ')) this.storage.delete(key);
+  }
+
   settings(keys) {
     const { storage } = this;
     const policy = interactionPolicy.base();
@@ -92,7 +99,18 @@ export class Certified {
       jwks: { keys },
       cookies: { keys: ['a key for the provider’s own cookies'] },
       // Seconds; a code lives as short as Mobile ID's.
-      ttl: { AuthorizationCode: 10, AccessToken: 60, IdToken: 60, Interaction: 60, Grant: 3600, Session: 3600 },
+      ttl: {
+        AuthorizationCode: 10,
+        AccessToken: () => this.accessTokenLife,
+        IdToken: 60,
+        Interaction: 60,
+        RefreshToken: 3600,
+        Grant: 3600,
+        Session: 3600,
+      },
+      // Each is good once, whatever the scope says.
+      issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
+      rotateRefreshToken: true,
       acrValues: ['low', 'high'],
       enabledJWA: { idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'] },
       claims: { profile: Object.keys(PERSON) },
@@ -142,7 +160,8 @@ function wantsMore(ctx) {
 async function consent(ctx) {
   const { Grant } = ctx.oidc.provider;
   const known = ctx.oidc.session.grantIdFor(ctx.oidc.client.clientId);
-  if (known) return Grant.find(known);
+  const found = known && (await Grant.find(known));
+  if (found) return found;
   const grant = new Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
   grant.addOIDCScope('openid profile');
   await grant.save();
