@@ -55,7 +55,7 @@ fn an_id_token_is_kept_only_where_a_logout_will_send_it() {
         );
         let (problems, loaded) = read(&text);
         let loaded = loaded.unwrap_or_else(|| panic!("{more}: {problems:?}"));
-        assert_eq!(loaded.providers[0].0.keep.id_token, kept, "{more}");
+        assert_eq!(loaded.providers[0].settings.keep.id_token, kept, "{more}");
     }
 }
 
