@@ -140,6 +140,16 @@ async fn a_person_has_as_many_sessions_after_a_refresh_as_before() {
 }
 
 #[tokio::test]
+async fn i14_the_providers_session_id_leads_to_the_successor() {
+    let sessions = sessions(0);
+    let old = signed_in(&sessions).await;
+    let next = sessions.renew(&old, identity("a"), tokens("second", 60), NOW).await.unwrap();
+    sessions.sweep().await;
+    assert_eq!(sessions.end_by_sid("i", "sid").await.len(), 1);
+    assert!(next.has_ended() && old.has_ended());
+}
+
+#[tokio::test]
 async fn a_refresh_that_is_due_is_claimed_once_and_again_after_a_pause() {
     let sessions = sessions(0);
     let old = signed_in(&sessions).await;
