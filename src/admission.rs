@@ -7,6 +7,9 @@ mod answers;
 mod audit;
 mod endpoints;
 mod entrance;
+mod logout;
+mod provider_logout;
+mod refresh;
 
 use std::sync::Arc;
 
@@ -19,7 +22,7 @@ use crate::policy::{Access, Decision, Known, Permit, decide};
 use crate::reply::Reply;
 use crate::request::{self, Found as FoundCookie, Malformed, View, find_cookie};
 use crate::route::{Found, Own, Route, Table};
-use crate::seal::Mac;
+use crate::seal::{Mac, Sealer};
 use crate::session::{Session, SessionId, Sessions, Shape, Warm};
 
 pub(crate) use self::answers::Caller;
@@ -36,6 +39,8 @@ pub(crate) struct Site {
     pub(crate) pages: Pages,
     /// Makes the anti-forgery value of the logout form.
     pub(crate) csrf: Mac,
+    /// Seals where a browser goes on that signs out at the provider.
+    pub(crate) returning: Sealer,
     /// Every provider, in the configuration's order.
     pub(crate) providers: Vec<Arc<str>>,
     /// Cookies of applications that a logout deletes too.
@@ -96,6 +101,9 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
         Access::Public => None,
         Access::Required | Access::Optional => site.session(&view, arrival.now).await,
     };
+    if let Some(session) = &session {
+        site.refresh_if_due(session, arrival.now);
+    }
     // 5. The decision.
     let session = session.map(|session| {
         let warm = session.warm(site.shape);

@@ -155,6 +155,7 @@ fn assemble(
         sessions: Arc::clone(&shared.sessions),
         pages: loaded.pages,
         csrf: keys.mac("logout"),
+        returning: keys.sealer("logout"),
         providers,
         clear_cookies: loaded.clear_cookies,
         audit_subject: loaded.audit_subject,

@@ -14,7 +14,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use crate::policy::Permit;
 
 pub(crate) use self::cookies::CookieNames;
-pub(crate) use self::identity::{Encoding, Field, Fields};
+pub(crate) use self::identity::{Encoding, Field, Fields, PassToken, bearer};
 pub(crate) use self::strip::{DEFAULT_STRIP, Strip, fold};
 
 /// A header ready to insert: the name as the operator spelt it, and its value.

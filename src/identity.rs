@@ -87,6 +87,18 @@ pub(crate) fn find_claim<'c>(claims: &'c Claims, name: &str) -> Option<&'c Value
     (!found.is_null()).then_some(found)
 }
 
+/// Whether looking up `wanted` with [`find_claim`] may lead to the claim `name`.
+pub(crate) fn names(wanted: &str, name: &str) -> bool {
+    wanted == name || wanted.split_once('.').is_some_and(|(first, _)| first == name)
+}
+
+/// Whether a claim is a credential rather than a fact about somebody: a header may carry it, no page shows it.
+///
+/// Azure AD B2C hands tokens of the provider behind it through as `idp_access_token`.
+pub(crate) fn is_credential(name: &str, value: &Value) -> bool {
+    name.to_ascii_lowercase().ends_with("token") || value.to_string().contains("\"eyJ")
+}
+
 /// The stable key of a person: base64url without padding of SHA-256(issuer, one zero byte, subject).
 pub(crate) fn user_key(issuer: &str, subject: &str) -> String {
     let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
@@ -105,6 +117,21 @@ mod tests {
         // printf 'https://op.test\0alice' | openssl dgst -sha256 -binary | basenc --base64url
         assert_eq!(user_key("https://op.test", "alice").len(), 43);
         assert_ne!(user_key("https://op.test", "alice"), user_key("https://op.testa", "lice"));
+    }
+
+    #[test]
+    fn tokens_among_the_claims_are_known_by_name_or_shape() {
+        use serde_json::json;
+        for (name, value, expected) in [
+            ("idp_access_token", json!("opaque"), true),
+            ("accessToken", json!("opaque"), true),
+            ("other", json!("eyJhbGciOi"), true),
+            ("other", json!({"deep": ["eyJhbGciOi"]}), true),
+            ("name", json!("Zoë"), false),
+            ("tokens_left", json!(3), false),
+        ] {
+            assert_eq!(is_credential(name, &value), expected, "{name} {value}");
+        }
     }
 
     #[test]

@@ -275,7 +275,8 @@ impl Login {
         let until = back.now.saturating_add(self.settings.timeout.as_secs());
         let login = LoginTrace { state: trace, target: pending.target.as_str().into(), until };
         let sid = verified.sid.map(Into::into);
-        let fresh = Box::new(Fresh { identity, sid, login, tokens: verified.tokens });
+        let fresh =
+            Box::new(Fresh { identity, sid, issued: verified.issued, login, tokens: verified.tokens });
         Ok(Finished::SignedIn { fresh, target: pending.target })
     }
 

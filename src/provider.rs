@@ -1,7 +1,8 @@
 //! The relying party: one OpenID provider, its metadata and keys, and the calls to it.
 //!
 //! *Never:* cookies, sessions, routes, or what a visitor sees.
-//! *Source:* OIDC Core, OIDC Discovery, RFC 6749, RFC 7636, RFC 9126, RFC 9207.
+//! *Source:* OIDC Core, OIDC Discovery, OIDC RP-Initiated, Back-Channel and Front-Channel Logout; RFC 6749, RFC 7636,
+//! RFC 9126, RFC 9207.
 
 mod authorization;
 mod client;
@@ -10,6 +11,7 @@ mod http;
 mod id_token;
 mod json;
 mod keys;
+mod logout;
 mod metadata;
 mod person;
 mod redeem;
@@ -23,12 +25,14 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::secret::Secret;
 use crate::telemetry::count_provider_error;
 
 pub(crate) use self::authorization::{Authorization, ENROLLED, Freshness, NotSent, RequestValue, Sent};
 pub(crate) use self::client::{ClientCertificate, ClientKey};
 pub(crate) use self::failure::Failure;
-pub(crate) use self::redeem::{Redemption, Verified};
+pub(crate) use self::logout::{Addressee, EndSession};
+pub(crate) use self::redeem::{Answered, Known, Redemption, RefreshFailure, Refreshed, Verified};
 pub(crate) use self::settings::{
     Alg, ClientAuth, Discovery, Endpoints, Keep, PushUse, ResponseMode, Settings, UserInfoUse,
 };
@@ -56,6 +60,7 @@ pub(crate) struct Provider {
     /// One fetch at a time; holds when the last one was.
     fetching: Mutex<Option<Instant>>,
     refetches: keys::Refetches,
+    logout_refetches: keys::Refetches,
 }
 
 /// What a provider says when it is asked, for `check --online`.
@@ -90,6 +95,7 @@ impl Provider {
             trouble: ArcSwapOption::empty(),
             fetching: Mutex::new(None),
             refetches: keys::Refetches::default(),
+            logout_refetches: keys::Refetches::default(),
         })
     }
 
@@ -274,6 +280,41 @@ impl Provider {
 /// An OAuth error code, bounded and printable (RFC 6749 §5.2).
 fn oauth_word(error: &str) -> String {
     error.chars().filter(|c| c.is_ascii_graphic()).take(64).collect()
+}
+
+impl Provider {
+    /// Sends a refresh token, once (`now` is in Unix seconds); what comes back is to be stored before it is confirmed.
+    ///
+    /// # Errors
+    /// For now, or for good.
+    pub(crate) async fn refresh(&self, token: &Secret, now: u64) -> Result<Answered, RefreshFailure> {
+        self.within_deadline("token", redeem::send_refresh(self, token, now)).await
+    }
+
+    /// Verifies the answer to a refresh and asks UserInfo anew: the same person, and what is true of them now.
+    ///
+    /// # Errors
+    /// For now, or for good.
+    pub(crate) async fn confirm(
+        &self,
+        answered: Answered,
+        known: &Known<'_>,
+    ) -> Result<Refreshed, RefreshFailure> {
+        self.within_deadline("userinfo", redeem::confirm(self, answered, known)).await
+    }
+
+    async fn within_deadline<T>(
+        &self,
+        step: &'static str,
+        work: impl Future<Output = Result<T, RefreshFailure>>,
+    ) -> Result<T, RefreshFailure> {
+        let result = tokio::time::timeout(self.settings.timeout, work).await;
+        let result = result.unwrap_or(Err(RefreshFailure::Temporary(Failure::NoAnswer(step))));
+        if let Err(failure) = &result {
+            count_provider_error(self.id(), failure.reason());
+        }
+        result
+    }
 }
 
 impl std::fmt::Debug for Provider {

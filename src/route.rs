@@ -65,6 +65,8 @@ pub(crate) enum Own {
     Callback,
     Logout,
     LoggedOut,
+    BackchannelLogout,
+    FrontchannelLogout,
     Session,
     Unknown,
 }
@@ -230,6 +232,8 @@ impl Endpoints {
         match rest {
             "/login" => Some(Own::Login),
             "/logout" => Some(Own::Logout),
+            "/logout/backchannel" => Some(Own::BackchannelLogout),
+            "/logout/frontchannel" => Some(Own::FrontchannelLogout),
             "/session" => Some(Own::Session),
             "" => Some(Own::Unknown),
             _ => rest.starts_with('/').then_some(Own::Unknown),

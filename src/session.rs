@@ -3,19 +3,23 @@
 //! *Never:* how somebody signed in, or what a route is beyond its indices.
 //! *Source:* OWASP Session Management; gateway.toml `[session]`; ARCHITECTURE I13, I14.
 
+mod due;
+mod ended;
 mod id;
+mod renew;
 mod sessions;
 mod warm;
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use tokio_util::sync::CancellationToken;
 
-use crate::identity::Identity;
+use crate::identity::{Claims, Identity};
 use crate::secret::Secret;
 
+pub(crate) use self::ended::ProviderLogout;
 pub(crate) use self::id::{Key, SessionId, hash, reference};
 pub(crate) use self::sessions::{Sessions, Settings};
 pub(crate) use self::warm::{Shape, Warm};
@@ -37,6 +41,10 @@ pub(crate) struct Session {
     pub(crate) tokens: Option<Box<Tokens>>,
     /// Unix seconds of the last request.
     last_used: AtomicU64,
+    /// Unix seconds from which on a request has the tokens refreshed; `u64::MAX` when there is nothing to refresh.
+    refresh_at: AtomicU64,
+    /// Refreshes that failed in a row.
+    failures: AtomicU8,
     /// Made when somebody waits for the end, or when it comes.
     ended: OnceLock<CancellationToken>,
     warm: ArcSwapOption<Warm>,
@@ -59,16 +67,42 @@ pub(crate) struct Tokens {
     pub(crate) id_token: Option<Secret>,
     /// For routes that pass it on.
     pub(crate) access_token: Option<Secret>,
-    pub(crate) refresh_token: Option<Secret>,
+    pub(crate) refresh: Option<Refresh>,
     /// Unix seconds when the access token ends; `None` when the provider did not say.
     pub(crate) expires: Option<u64>,
+}
+
+/// A refresh token, and what its answer is held against beside the identity (OIDC Core §12.2).
+#[derive(Debug, Clone)]
+pub(crate) struct Refresh {
+    pub(crate) token: Secret,
+    pub(crate) original: Arc<Original>,
+    /// Claims of the last ID token from which identities are made: they stand in where a refresh brings none.
+    pub(crate) said: Arc<Claims>,
+}
+
+/// What the ID token of the login said.
+#[derive(Debug)]
+pub(crate) struct Original {
+    /// SHA-256 of the nonce.
+    pub(crate) nonce: Key,
+    /// Audiences beside us.
+    pub(crate) audiences: Box<[Box<str>]>,
 }
 
 impl Tokens {
     /// Itself in a box, or nothing where nothing is kept.
     pub(crate) fn kept(self) -> Option<Box<Self>> {
-        let is_empty = self.id_token.is_none() && self.access_token.is_none() && self.refresh_token.is_none();
+        let is_empty = self.id_token.is_none() && self.access_token.is_none() && self.refresh.is_none();
         (!is_empty).then(|| Box::new(self))
+    }
+
+    /// When they should be refreshed, seen from `now`, both in Unix seconds.
+    fn refresh_at(&self, now: u64) -> u64 {
+        match self.refresh {
+            Some(_) => due::refresh_at(now, self.expires.map(|expires| expires.saturating_sub(now))),
+            None => u64::MAX,
+        }
     }
 }
 
@@ -77,6 +111,8 @@ impl Tokens {
 pub(crate) struct Fresh {
     pub(crate) identity: Identity,
     pub(crate) sid: Option<Box<str>>,
+    /// When the ID token was issued, by the provider's clock, in Unix seconds.
+    pub(crate) issued: u64,
     pub(crate) login: LoginTrace,
     pub(crate) tokens: Option<Box<Tokens>>,
 }
@@ -113,6 +149,25 @@ impl Session {
     /// A token that is cancelled when the session is ended before its time.
     pub(crate) fn ended(&self) -> CancellationToken {
         self.ended.get_or_init(CancellationToken::new).clone()
+    }
+
+    /// Whether a request at `now` (Unix seconds) should have the tokens refreshed.
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        now >= self.refresh_at.load(Ordering::Relaxed)
+    }
+
+    /// Takes the refresh that is due, for one caller only; should that one vanish, the next comes after a pause.
+    pub(crate) fn claim_refresh(&self, now: u64) -> bool {
+        let at = self.refresh_at.load(Ordering::Relaxed);
+        let lease = now.saturating_add(due::LEASE);
+        now >= at && self.refresh_at.compare_exchange(at, lease, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Notes a refresh that failed for now: the next one comes after a pause that grows.
+    pub(crate) fn put_off_refresh(&self, now: u64) {
+        let before = self.failures.load(Ordering::Relaxed);
+        self.failures.store(before.saturating_add(1), Ordering::Relaxed);
+        self.refresh_at.store(due::retry_at(now, before), Ordering::Relaxed);
     }
 
     /// A short name for logs and people.

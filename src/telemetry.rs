@@ -56,6 +56,12 @@ pub(crate) fn count_provider_error(provider: &str, reason: &'static str) {
         .increment(1);
 }
 
+/// Counts how a refresh ended: `ok`, `too-late` where the session had ended by then, or the reason of its failure.
+pub(crate) fn count_refresh(provider: &str, result: &'static str) {
+    metrics::counter!("midgate_refreshes_total", "provider" => provider.to_owned(), "result" => result)
+        .increment(1);
+}
+
 /// Counts a reload by its result, `ok` or `failed`.
 pub(crate) fn count_reload(result: &'static str) {
     metrics::counter!("midgate_reloads_total", "result" => result).increment(1);
@@ -71,6 +77,7 @@ pub(crate) fn describe() {
         "Time from request to answer, by route"
     );
     describe_counter!("midgate_logins_total", "Logins that came back, by provider and result");
+    describe_counter!("midgate_refreshes_total", "Refreshes of tokens, by provider and result");
     describe_gauge!("midgate_sessions", "Live sessions in memory");
     describe_counter!("midgate_sessions_evicted_total", "Sessions ended because the cache was full");
     describe_counter!("midgate_provider_errors_total", "Faults of providers, by reason");

@@ -39,8 +39,17 @@ impl Caller<'_> {
 
     /// A page for people.
     pub(crate) fn page(&self, page: &Page<'_>) -> Reply {
-        let form_action: Vec<String> =
-            self.site.login.doors.values().filter_map(|door| door.provider.authorization_origin()).collect();
+        self.page_leading_to(page, Vec::new())
+    }
+
+    /// A page whose form leads, by redirects, to these origins too.
+    pub(super) fn page_leading_to(&self, page: &Page<'_>, mut form_action: Vec<String>) -> Reply {
+        // Browsers apply `form-action` to the redirects that answer a posted form: to a login, and to a logout.
+        let providers = self.site.login.doors.values().map(|door| &door.provider);
+        form_action
+            .extend(providers.flat_map(|p| [p.authorization_origin(), p.end_session_origin()]).flatten());
+        form_action.sort_unstable();
+        form_action.dedup();
         let visit = Visit {
             language: self.language(),
             request_id: self.request_id,
@@ -272,6 +281,7 @@ fn provider_page<'a>(failure: &'a Failure, again: &'a str) -> Page<'a> {
         | Failure::CannotSign
         | Failure::Answer(_)
         | Failure::IdToken(_)
+        | Failure::LogoutToken(_)
         | Failure::UserInfo(_) => Page::ProviderBadAnswer { reason: failure.reason(), again },
     }
 }

@@ -15,7 +15,7 @@ pub(crate) enum AuditSubject {
 }
 
 impl AuditSubject {
-    fn of(self, identity: &Identity) -> Option<&str> {
+    pub(super) fn of(self, identity: &Identity) -> Option<&str> {
         match self {
             Self::Hash => Some(&identity.user_key),
             Self::Plain => Some(&identity.subject),

@@ -1,17 +1,18 @@
-//! The gateway's own paths: login, callback, logout, who am I.
+//! The gateway's own paths: which there are, login, callback, who am I.
 //!
 //! *Source:* OAuth 2.0 Form Post Response Mode; RFC 6749 §4.1.2.
 
 use std::collections::HashMap;
 
 use cookie::{Cookie, SameSite};
-use http::header::{self, HeaderName};
+use http::header;
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::answers::{self, Caller, failed, note_failure, text, with_cookies, wrong_method};
-use super::{Arrival, Site, entrance};
-use crate::login::{AGAIN, Answer, Failed, Finished, Jar, Return};
+use super::answers::{self, Caller, failed, note_failure, with_cookies, wrong_method};
+use super::{Arrival, Site, entrance, logout, provider_logout};
+use crate::identity::is_credential;
+use crate::login::{AGAIN, Answer, Failed, Finished, Jar, LoginError, Return};
 use crate::pages::{Page, WhoAmI};
 use crate::reply::Reply;
 use crate::request::{self, Kind, View};
@@ -33,12 +34,19 @@ pub(crate) async fn answer(site: &Site, arrival: Arrival<'_>, own: Own, body: &[
         Own::Login if reads => entrance::login(&caller, &view).await,
         Own::Callback if reads => callback(&caller, &view, view.query.unwrap_or_default().as_bytes()).await,
         Own::Callback if *view.method == Method::POST => posted_callback(&caller, &view, body).await,
-        Own::Logout if reads => confirm_logout(&caller, &view).await,
-        Own::Logout if *view.method == Method::POST => logout(&caller, &view, body).await,
-        Own::LoggedOut if reads => signed_out(&caller),
+        Own::Logout if reads => logout::confirm(&caller, &view).await,
+        Own::Logout if *view.method == Method::POST => logout::sign_out(&caller, &view, body).await,
+        Own::LoggedOut if reads => logout::returned(&caller, &view),
+        Own::BackchannelLogout if *view.method == Method::POST => {
+            provider_logout::backchannel(&caller, &view, body).await
+        }
+        Own::FrontchannelLogout if reads => provider_logout::frontchannel(&caller, &view).await,
         Own::Session if reads => who_am_i(&caller, &view).await,
         Own::Callback | Own::Logout => wrong_method(&caller, "GET, HEAD, POST"),
-        Own::Login | Own::LoggedOut | Own::Session => wrong_method(&caller, "GET, HEAD"),
+        Own::BackchannelLogout => wrong_method(&caller, "POST"),
+        Own::Login | Own::LoggedOut | Own::FrontchannelLogout | Own::Session => {
+            wrong_method(&caller, "GET, HEAD")
+        }
         Own::Unknown => caller.refuse(&Page::NotFound),
     }
 }
@@ -79,7 +87,11 @@ async fn callback(caller: &Caller<'_>, view: &View<'_>, encoded: &[u8]) -> Reply
         Ok(Finished::Again { target }) => Reply::redirect(StatusCode::SEE_OTHER, &target),
         Ok(Finished::SignedIn { fresh, target }) => {
             // A login always makes a new id, and the old session ends with it.
-            let (id, session) = site.sessions.create(*fresh, caller.now).await;
+            let provider = fresh.identity.provider.clone();
+            let Some((id, session)) = site.sessions.create(*fresh, caller.now).await else {
+                let error = LoginError::Stale("ended-by-the-provider");
+                return login_failed(caller, &answer, &Failed { error, login: Some((provider, target)) });
+            };
             let mut cookies = vec![site.session_cookie(&id.text(), None), site.login.forget(&answer.state)];
             if let Some(old) = old {
                 site.sessions.end(&old.key).await;
@@ -110,48 +122,6 @@ fn login_failed(caller: &Caller<'_>, answer: &Answer, failure: &Failed) -> Reply
     }
 }
 
-async fn confirm_logout(caller: &Caller<'_>, view: &View<'_>) -> Reply {
-    let site = caller.site;
-    let Some(session) = site.session(view, caller.now).await else { return signed_out(caller) };
-    let parameters = parameters(view.query.unwrap_or_default().as_bytes()).unwrap_or_default();
-    let rd = parameters.get("rd").and_then(|rd| site.table.origins.read_target(&view.host, rd));
-    let action = site.table.endpoints.path("logout");
-    let csrf = site.csrf.code(&session.key);
-    caller.page(&Page::ConfirmLogout { action: &action, csrf: &csrf, rd: rd.as_deref() })
-}
-
-/// `POST logout`: with our token, or from an own origin by what the browser itself says.
-async fn logout(caller: &Caller<'_>, view: &View<'_>, body: &[u8]) -> Reply {
-    let site = caller.site;
-    let session = site.session(view, caller.now).await;
-    let form = if is_form(view) { parameters(body).unwrap_or_default() } else { HashMap::new() };
-    let has_token = session
-        .as_ref()
-        .is_some_and(|session| form.get("csrf").is_some_and(|csrf| site.csrf.verify(&session.key, csrf)));
-    if !has_token && !is_same_origin(caller, view) {
-        return caller.refuse(&Page::LogoutRefused { logout: &site.table.endpoints.path("logout") });
-    }
-    let query = parameters(view.query.unwrap_or_default().as_bytes()).unwrap_or_default();
-    let target = match query.get("rd").or(form.get("rd")) {
-        None => site.table.endpoints.logged_out.clone(),
-        Some(rd) => match site.table.origins.read_target(&view.host, rd) {
-            Some(target) => target,
-            None => return caller.refuse(&Page::BadRequest { reason: "foreign-return-target" }),
-        },
-    };
-    if let Some(session) = session {
-        site.sessions.end(&session.key).await;
-        site.audit("logout", "ok", &session, caller.request_id);
-    }
-    let mut cookies = vec![site.deleted_session_cookie()];
-    cookies.extend(site.cleared_cookies());
-    with_cookies(Reply::redirect(StatusCode::SEE_OTHER, &target), cookies)
-}
-
-fn signed_out(caller: &Caller<'_>) -> Reply {
-    caller.page(&Page::SignedOut { again: "/", provider_session_may_live: true })
-}
-
 async fn who_am_i(caller: &Caller<'_>, view: &View<'_>) -> Reply {
     let site = caller.site;
     let session = site.session(view, caller.now).await;
@@ -172,10 +142,12 @@ async fn who_am_i(caller: &Caller<'_>, view: &View<'_>) -> Reply {
             logout: &logout,
         }));
     }
+    let claims: HashMap<&String, &Value> =
+        identity.claims.iter().filter(|(name, value)| !is_credential(name, value)).collect();
     let body = json!({
         "provider": *identity.provider, "user_key": identity.user_key, "sub": identity.subject,
         "iss": *identity.issuer, "acr": identity.acr, "amr": identity.amr, "auth_time": identity.auth_time,
-        "claims": identity.claims, "created": session.created, "expires": session.expires,
+        "claims": claims, "created": session.created, "expires": session.expires,
         "idle_expires": idle_expires
     });
     Reply::json(StatusCode::OK, &body)
@@ -183,7 +155,7 @@ async fn who_am_i(caller: &Caller<'_>, view: &View<'_>) -> Reply {
 
 impl Site {
     /// Deletes what applications remember of a person who is not here any more.
-    fn cleared_cookies(&self) -> impl Iterator<Item = String> {
+    pub(super) fn cleared_cookies(&self) -> impl Iterator<Item = String> {
         self.clear_cookies.iter().map(|name| format!("{name}=; Path=/; Max-Age=0"))
     }
 
@@ -207,8 +179,13 @@ impl Site {
 
     /// The session cookie with a value, or its deletion with the same attributes.
     fn session_cookie(&self, value: &str, max_age: Option<i64>) -> String {
+        self.cookie(&self.contract.cookies.session, value, max_age)
+    }
+
+    /// A cookie that goes where the session's goes; `max_age` is in seconds.
+    pub(super) fn cookie(&self, name: &str, value: &str, max_age: Option<i64>) -> String {
         let names = &self.contract.cookies;
-        let mut cookie = Cookie::build((names.session.as_str(), value))
+        let mut cookie = Cookie::build((name, value))
             .path("/")
             .http_only(true)
             .secure(names.secure)
@@ -223,18 +200,7 @@ impl Site {
     }
 }
 
-/// Whether the browser itself says that a page of an own origin sent this.
-fn is_same_origin(caller: &Caller<'_>, view: &View<'_>) -> bool {
-    match text(caller.head, &HeaderName::from_static("sec-fetch-site")) {
-        Some(site) => site == "same-origin",
-        None => view.header(&header::ORIGIN).is_some_and(|origin| {
-            origin == caller.site.table.origins.of(&view.host)
-                && caller.site.table.origins.is_own_origin(origin)
-        }),
-    }
-}
-
-fn is_form(view: &View<'_>) -> bool {
+pub(super) fn is_form(view: &View<'_>) -> bool {
     view.header(&header::CONTENT_TYPE).is_some_and(|value| {
         let media = value.split(';').next().unwrap_or_default();
         media.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")

@@ -53,6 +53,7 @@ pub(super) fn check(path: &Path, wish: &Wish) -> i32 {
 #[derive(Default)]
 struct Registration {
     logged_out: Vec<String>,
+    logouts: Vec<String>,
     /// The id of each provider that knows us by a key, and that key.
     keys: Vec<(Arc<str>, Value)>,
 }
@@ -64,7 +65,7 @@ impl Registration {
             ClientAuth::Basic | ClientAuth::Post | ClientAuth::MutualTls(_) => None,
         };
         let keys = loaded.providers.iter().filter_map(key).collect();
-        Self { logged_out: loaded.logged_out_uris(), keys }
+        Self { logged_out: loaded.logged_out_uris(), logouts: loaded.provider_logout_uris().to_vec(), keys }
     }
 }
 
@@ -83,6 +84,8 @@ fn tell(path: &Path, findings: &Findings, registration: &Registration, answers: 
     findings.redirect_uris.iter().for_each(|uri| say!("  {uri}"));
     say!("post-logout redirect URIs, where the provider asks for them:");
     registration.logged_out.iter().for_each(|uri| say!("  {uri}"));
+    say!("back-channel and front-channel logout, where the provider has them:");
+    registration.logouts.iter().for_each(|uri| say!("  {uri}"));
     for (id, jwk) in &registration.keys {
         say!("public key to register at provider \"{id}\":");
         say!("  {jwk}");

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{FINE, WRONG, look};
 use crate::config::Loaded;
-use crate::headers::permitted;
+use crate::headers::{PassToken, permitted};
 use crate::identity::Identity;
 use crate::policy::{Access, Decision, Known, decide};
 use crate::request::{Path as RequestPath, host_of};
@@ -69,10 +69,13 @@ fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> an
         Decision::Permit(permit) => {
             let ready = identity.as_ref().map(|identity| route.fields.render(identity, &mut left));
             let ready = ready.unwrap_or_default();
-            let headers: Map<String, Value> = permitted(permit, &ready)
+            let mut headers: Map<String, Value> = permitted(permit, &ready)
                 .iter()
                 .map(|(name, value)| (lossy(name), Value::from(lossy(value.as_bytes()))))
                 .collect();
+            if let Some(token) = passed_token(route).filter(|_| permit.identified()) {
+                headers.insert("Authorization".to_owned(), Value::from(format!("Bearer [{token}]")));
+            }
             ("permit", if permit.identified() { "met" } else { access_word(route.access) }, headers)
         }
         Decision::Login(ask) => ("login", ask.reason.word(), Map::new()),
@@ -128,6 +131,15 @@ fn requires(route: &Route) -> Value {
         "claims": requirement.claims.iter().map(|rule| rule.name()).collect::<Vec<_>>(),
         "allow_file": requirement.allow.is_some(),
     })
+}
+
+/// Which token would go along, if the provider sent one; never the token itself (I8).
+fn passed_token(route: &Route) -> Option<&'static str> {
+    match route.fields.pass_token {
+        PassToken::None => None,
+        PassToken::Access => Some("access_token"),
+        PassToken::Id => Some("id_token"),
+    }
 }
 
 fn access_word(access: Access) -> &'static str {

@@ -19,9 +19,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::provider::{
-    ClaimSource, ClaimTable, ClientAuth, Learn, Provider, ProviderEndpoints, RequestValue, ResponseMode, When,
+    ClaimSource, ClaimTable, ClientAuth, Learn, Provider, ProviderEndpoints, Refresh, RequestValue,
+    ResponseMode, When,
 };
-pub(crate) use self::route::{Access, ClaimNeed, Encoding, HeaderEntry, HeaderField, Range, Require, Route};
+pub(crate) use self::route::{
+    Access, ClaimNeed, Encoding, HeaderEntry, HeaderField, PassToken, Range, Require, Route,
+};
 pub(crate) use self::session::{Cookie, Session};
 pub(crate) use self::surface::{
     AuditSubject, ClientAddress, Endpoints, Listen, ListenTls, Log, LogFormat, LogLevel, Login, Logout, Pages,

@@ -55,6 +55,13 @@ impl Loaded {
         self.at_own_origins(&self.table.endpoints.logged_out)
     }
 
+    /// What to register for logouts that the provider begins: one address of each kind is enough.
+    pub(crate) fn provider_logout_uris(&self) -> [String; 2] {
+        let origin = self.table.origins.of(self.table.origins.public_host());
+        ["logout/backchannel", "logout/frontchannel"]
+            .map(|name| format!("{origin}{}", self.table.endpoints.path(name)))
+    }
+
     fn at_own_origins(&self, path: &str) -> Vec<String> {
         self.table.origins.exact().map(|origin| format!("{origin}{path}")).collect()
     }

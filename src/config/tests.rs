@@ -37,6 +37,29 @@ fn i10_every_preset_is_complete_but_for_what_only_the_operator_knows() {
 }
 
 #[test]
+fn an_id_token_is_kept_only_where_a_logout_will_send_it() {
+    let hand = "issuer = \"https://op.test\"\ndiscovery = false\n[provider.endpoints]\nauthorization = \"https://op.test/a\"\n\
+                token = \"https://op.test/t\"\njwks = \"https://op.test/j\"\n";
+    let ending = format!("{hand}end_session = \"https://op.test/e\"\n");
+    for (more, kept) in [
+        ("preset = \"mobileid-ch\"\n", false),
+        ("preset = \"idemia\"\nissuer = \"https://op.test\"\n", true),
+        ("issuer = \"https://op.test\"\n", true),
+        ("issuer = \"https://op.test\"\nforbid = [\"id_token_hint\"]\n", false),
+        (hand, false),
+        (&ending, true),
+    ] {
+        let text = format!(
+            "public_url = \"https://app.example.ch\"\n[[provider]]\nid = \"p\"\nclient_id = \"c\"\n\
+             client_secret_file = \"secret\"\n{more}[[route]]\nupstream = \"http://127.0.0.1:3000\"\n"
+        );
+        let (problems, loaded) = read(&text);
+        let loaded = loaded.unwrap_or_else(|| panic!("{more}: {problems:?}"));
+        assert_eq!(loaded.providers[0].settings.keep.id_token, kept, "{more}");
+    }
+}
+
+#[test]
 fn equal_mappings_and_requirements_are_kept_once() {
     let route = |path: &str, more: &str| {
         format!("[[route]]\npath = \"{path}\"\nupstream = \"http://127.0.0.1:3000\"\n{more}\n")

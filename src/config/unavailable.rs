@@ -32,7 +32,6 @@ const TABLE: &[(&str, Asks, &str)] = &[
     ("pages.template_dir", AtAll, "colour, logo_file, product_name and texts_file change the look"),
     ("route.*.audience", AtAll, "applications read the identity from the headers"),
     ("route.*.bearer", AtAll, "machines need a public route that checks their tokens itself"),
-    ("route.*.pass_token", Beyond(&["none"]), "applications read the identity from the headers"),
     ("route.*.require.policy_file", AtAll, "use require.claims or require.allow_file"),
     ("session.store", Beyond(&["memory"]), "sessions live in the memory of one gateway"),
     ("upstream.*.balance", Beyond(&["round_robin"]), "requests go to the servers in turn"),
@@ -99,7 +98,7 @@ mod tests {
             "session": {"store": "redis://user:hunter2@r"},
             "listen": {"h2c": true, "proxy_protocol": false, "tls": {"hsts": "1y"}},
             "bearer": [{"id": "b"}],
-            "route": [{"pass_token": "none", "bearer": []}, {"pass_token": "id_token", "audience": "x"}],
+            "route": [{"bearer": []}, {"audience": "x"}],
             "upstream": [{"balance": "session", "health_check": {}}],
         });
         let mut report = Report::default();
@@ -110,13 +109,12 @@ mod tests {
             "listen.h2c",
             "listen.tls.hsts",
             "route[1].audience",
-            "route[1].pass_token",
             "session.store",
             "upstream[0].balance",
             "upstream[0].health_check",
         ];
         assert_eq!(keys, expected);
         assert!(report.problems.iter().all(|p| p.message.contains("not available in this version")));
-        assert!(!report.problems[5].message.contains("hunter2"));
+        assert!(!report.problems[4].message.contains("hunter2"));
     }
 }

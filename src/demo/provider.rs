@@ -5,14 +5,16 @@
 
 mod client;
 mod endpoints;
+mod logout;
 mod manner;
 mod par;
+mod refresh;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
@@ -22,6 +24,7 @@ use super::jose::Key;
 use self::par::Pushed;
 
 pub use self::client::{CERTIFICATE, Proof};
+pub use self::logout::Forgery;
 pub use self::manner::Manner;
 
 /// A provider to simulate.
@@ -64,6 +67,9 @@ struct State {
     waiting: HashMap<String, BTreeMap<String, String>>,
     codes: HashMap<String, Grant>,
     access: HashMap<String, Grant>,
+    refresh: refresh::Tokens,
+    /// `expires_in` of token answers.
+    expires_in: Option<Value>,
     keys: Vec<Key>,
     /// How the client proves itself.
     proof: Proof,
@@ -73,6 +79,16 @@ struct State {
     pushed: HashMap<String, Pushed>,
     /// Where clients with certificates are to go.
     tls_front: Option<String>,
+    /// A P-256 key beside the others, as many providers publish one.
+    ec_key: Option<Key>,
+    /// ID tokens that were given out, byte for byte.
+    issued: BTreeSet<String>,
+    /// Origins of redirect URIs that logins came with.
+    origins: BTreeSet<String>,
+    /// The gateway's front-channel logout, where a page is to frame it.
+    frontchannel: Option<String>,
+    /// Logout tokens that were made.
+    logouts: usize,
 }
 
 /// An approved login.
@@ -81,6 +97,10 @@ struct Grant {
     parameters: BTreeMap<String, String>,
     person: usize,
     at: Instant,
+    /// When the person was authenticated, in Unix seconds.
+    auth_time: u64,
+    /// One login and everything that comes of its refresh tokens.
+    family: usize,
 }
 
 /// How often each endpoint was called, and with what at last.
@@ -89,7 +109,11 @@ pub struct Calls {
     pub discovery: usize,
     pub jwks: usize,
     pub authorize: usize,
+    /// Codes and refresh tokens together.
     pub token: usize,
+    pub refresh: usize,
+    /// Refresh tokens that came although another had taken their place.
+    pub reused: usize,
     pub userinfo: usize,
     pub end_session: usize,
     pub par: usize,
@@ -105,6 +129,13 @@ pub struct Calls {
     pub token_request: Request,
     /// The last UserInfo request.
     pub userinfo_request: Request,
+    /// Parameters of the last request to end a session, in order.
+    pub end_session_request: Vec<(String, String)>,
+    /// `sid` and `sub` of the last ID token, where it had them.
+    pub sid: String,
+    pub sub: String,
+    /// The last ID token.
+    pub id_token: String,
 }
 
 impl Calls {
@@ -114,6 +145,8 @@ impl Calls {
     }
 }
 
+/// Id of the P-256 key that is always there.
+const EC: &str = "ec";
 /// A code of Mobile ID lives this long.
 const CODE: Duration = Duration::from_secs(10);
 
@@ -169,6 +202,7 @@ impl Simulated {
         state.faults.clear();
         state.id_token.clear();
         state.userinfo.clear();
+        state.expires_in = None;
     }
 
     /// Refuses every pushed request with this error.
@@ -193,6 +227,11 @@ impl Simulated {
     /// Claims of UserInfo to replace; `null` removes one.
     pub fn patch_userinfo(&self, claims: Value) {
         self.shared.lock().userinfo = claims.as_object().cloned().unwrap_or_default();
+    }
+
+    /// `expires_in` of token answers from now on, whatever JSON it is.
+    pub fn expires_in(&self, value: Value) {
+        self.shared.lock().expires_in = Some(value);
     }
 
     /// Signs with a new key under a new id from now on; the old one is gone.
@@ -236,6 +275,11 @@ impl Simulated {
     pub fn start_again(&self) {
         self.server.pause(false);
     }
+}
+
+/// Unix seconds.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Key and name of everybody who has a phone here.

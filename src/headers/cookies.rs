@@ -18,9 +18,11 @@ pub(crate) struct CookieNames {
     pub(crate) choice: String,
     /// What every login cookie's name starts with.
     pub(crate) login_prefix: String,
+    /// The cookie of a logout that is under way at the provider.
+    pub(crate) logout: String,
     /// Whether the browser must send them over https only.
     pub(crate) secure: bool,
-    /// `session.cookie.domain`, for the session cookie only.
+    /// `session.cookie.domain`, for the cookies of session and logout only.
     pub(crate) domain: Option<String>,
 }
 
@@ -36,6 +38,7 @@ impl CookieNames {
             session: format!("{session_prefix}{base}"),
             choice: format!("{login_prefix}{base}-choice"),
             login_prefix: format!("{login_prefix}{base}-login-"),
+            logout: format!("{session_prefix}{base}-logout"),
             base: base.to_owned(),
             secure,
             domain,
@@ -53,7 +56,7 @@ impl CookieNames {
             })
             .unwrap_or(name);
         let Some(rest) = bare.strip_prefix(self.base.as_bytes()) else { return false };
-        rest.is_empty() || rest == b"-choice" || rest.starts_with(b"-login-")
+        rest.is_empty() || rest == b"-choice" || rest == b"-logout" || rest.starts_with(b"-login-")
     }
 
     /// Takes our cookies out; all others stay byte for byte and in order, on one line.

@@ -11,6 +11,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::Ready;
 use crate::identity::{Identity, Template};
+use crate::secret::Secret;
 
 /// How text that is not ASCII stands in a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,12 +34,23 @@ pub(crate) struct Field {
     pub(crate) join: String,
 }
 
+/// A token of the provider's that goes up as `Authorization: Bearer` (RFC 6750 §2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum PassToken {
+    #[default]
+    None,
+    Access,
+    Id,
+}
+
 /// All identity headers of a route; routes with equal fields share one `id`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fields {
     /// Index among the configuration's distinct mappings: a session keeps its ready headers by it.
     pub(crate) id: usize,
     pub(crate) fields: Vec<Field>,
+    /// The provider's token that goes along.
+    pub(crate) pass_token: PassToken,
     /// Only a route that sets `Authorization` takes away what the client sent there.
     pub(crate) sets_authorization: bool,
 }
@@ -52,9 +64,10 @@ const PERCENT: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'"').add(b',').add
 
 impl Fields {
     /// A mapping with its index.
-    pub(crate) fn new(id: usize, fields: Vec<Field>) -> Self {
-        let sets_authorization = fields.iter().any(|field| field.name.eq_ignore_ascii_case("authorization"));
-        Self { id, fields, sets_authorization }
+    pub(crate) fn new(id: usize, fields: Vec<Field>, pass_token: PassToken) -> Self {
+        let sets_authorization = pass_token != PassToken::None
+            || fields.iter().any(|field| field.name.eq_ignore_ascii_case("authorization"));
+        Self { id, fields, pass_token, sets_authorization }
     }
 
     /// Makes the headers of one person; a field without a value is not there at all.
@@ -69,6 +82,20 @@ impl Fields {
         });
         ready.collect()
     }
+}
+
+/// `Authorization` with a token; `None` when the token cannot stand in a header as one whole.
+///
+/// RFC 6750 §2.1 wants `b64token`; whatever else is visible and parts no list is taken, since providers do send it.
+pub(crate) fn bearer(token: &Secret) -> Option<Ready> {
+    let text = token.expose();
+    let is_whole = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b','));
+    if text.is_empty() || !is_whole || text.len() > LONGEST_VALUE {
+        return None;
+    }
+    let mut value = HeaderValue::try_from(format!("Bearer {text}")).ok()?;
+    value.set_sensitive(true);
+    Some((Bytes::from_static(b"Authorization"), value))
 }
 
 impl Encoding {

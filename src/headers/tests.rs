@@ -83,6 +83,7 @@ fn i3_our_cookies_never_go_up_and_others_stay_byte_for_byte() {
         (&["a=\"1; x\"; b = 2;c"], CookieChange::Keep),
         (&["__Host-midgate=x"], CookieChange::Remove),
         (&["midgate=x; __host-midgate-login-abc=y; __Secure-midgate"], CookieChange::Remove),
+        (&["__Host-midgate-logout=x; midgate-logoutx=1"], replace("midgate-logoutx=1")),
         (&["a=1; __Host-midgate=x; b=%22; midgatex=1"], replace("a=1; b=%22; midgatex=1")),
         (&["a=1", "b=2"], replace("a=1; b=2")),
         (&["a=1;;; b;  =; __Host-midgate-login-1"], replace("a=1; b; =")),
@@ -104,6 +105,7 @@ fn i3_no_upstream_sets_our_cookies() {
         ("__host-midgate=x", true),
         (" midgate = x", true),
         ("__Host-midgate-login-a=x", true),
+        ("__Secure-midgate-logout=x", true),
         ("=__Host-midgate=x", true),
         ("midgate", true),
         ("JSESSIONID=x", false),
@@ -141,7 +143,7 @@ fn person(claims: Value) -> Identity {
 fn rendered(template: &str, encoding: Encoding, claims: Value) -> (Option<Vec<u8>>, usize) {
     let template = Template::parse(template).unwrap();
     let field = Field { name: "X-Auth-Name".into(), template, encoding, join: ",".into() };
-    let fields = Fields::new(0, vec![field]);
+    let fields = Fields::new(0, vec![field], PassToken::None);
     let mut left = Vec::new();
     let ready = fields.render(&person(claims), &mut left);
     (ready.first().map(|(_, value)| value.as_bytes().to_vec()), left.len())

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Claims, Template, find_claim};
+use super::{Claims, Template, find_claim, names};
 
 /// Where one gateway name comes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +32,16 @@ impl Mapping {
     /// A mapping of `names`, which also keeps the raw claims that the rest of the configuration names.
     pub(crate) fn new(names: Vec<(String, Source)>, keep: BTreeSet<String>) -> Self {
         Self { names, keep }
+    }
+
+    /// Whether the result may depend on a claim of this name.
+    pub(crate) fn reads(&self, claim: &str) -> bool {
+        self.keep.iter().any(|wanted| names(wanted, claim))
+            || self.names.iter().any(|(_, source)| match source {
+                Source::Claim { claim: wanted, .. } => names(wanted, claim),
+                Source::Template(template) => template.names().any(|wanted| names(wanted, claim)),
+                Source::Constant(_) => false,
+            })
     }
 
     /// Maps what the provider said; UserInfo wins over the ID token, claim by claim.
@@ -76,6 +86,28 @@ mod tests {
 
     fn claim(claim: &str, default: Option<Value>) -> Source {
         Source::Claim { claim: claim.into(), default }
+    }
+
+    #[test]
+    fn a_mapping_reads_what_it_names_and_the_first_step_of_a_path() {
+        let names = vec![
+            ("city".into(), claim("address.locality", None)),
+            ("name".into(), Source::Template(Template::parse("{first} {last|x}").unwrap())),
+            ("address2".into(), Source::Constant(json!("x"))),
+        ];
+        let mapping = Mapping::new(names, BTreeSet::from(["groups".to_owned()]));
+        for (claim, is_read) in [
+            ("address", true),
+            ("address.locality", true),
+            ("first", true),
+            ("last", true),
+            ("groups", true),
+            ("name", false),
+            ("address2", false),
+            ("group", false),
+        ] {
+            assert_eq!(mapping.reads(claim), is_read, "{claim}");
+        }
     }
 
     #[test]

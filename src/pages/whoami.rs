@@ -5,7 +5,7 @@
 
 use minijinja::{Value, context};
 
-use crate::identity::Identity;
+use crate::identity::{Identity, is_credential};
 
 /// How many characters of a value are shown.
 const SHOWN: usize = 200;
@@ -33,7 +33,7 @@ impl WhoAmI<'_> {
     pub(super) fn values(&self) -> Value {
         let identity = self.identity;
         let name = identity.find("name").and_then(|name| name.as_str().map(shown));
-        let claims = identity.claims.iter().take(ROWS);
+        let claims = identity.claims.iter().filter(|(name, value)| !is_credential(name, value)).take(ROWS);
         context! {
             name => name,
             provider => shown(self.provider),

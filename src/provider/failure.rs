@@ -37,6 +37,9 @@ pub(crate) enum Failure {
     /// The ID token is not to be believed (OIDC Core §3.1.3.7).
     #[error("id token: {0}")]
     IdToken(&'static str),
+    /// A logout token is not to be believed (OIDC Back-Channel Logout §2.6).
+    #[error("logout token: {0}")]
+    LogoutToken(&'static str),
     /// UserInfo is not to be believed (OIDC Core §5.3).
     #[error("userinfo: {0}")]
     UserInfo(&'static str),
@@ -61,6 +64,7 @@ impl Failure {
             | Self::Cold(reason)
             | Self::Answer(reason)
             | Self::IdToken(reason)
+            | Self::LogoutToken(reason)
             | Self::UserInfo(reason) => reason,
         }
     }

@@ -16,6 +16,7 @@ use super::keys::KeySet;
 use super::{Alg, Failure, json};
 use crate::identity::Claims;
 use crate::policy::CLOCK_SKEW;
+use crate::session::{Key, hash};
 
 /// Bytes of a compact token.
 const LIMIT: usize = 32 * 1024;
@@ -38,21 +39,41 @@ pub(super) struct Token<'t> {
 pub(super) struct Expected<'e> {
     pub(super) issuer: &'e str,
     pub(super) client_id: &'e str,
-    pub(super) nonce: &'e str,
+    pub(super) nonce: Nonce<'e>,
     pub(super) access_token: &'e str,
     /// Unix seconds.
     pub(super) now: u64,
+}
+
+/// Which nonce an ID token must hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Nonce<'e> {
+    /// OIDC Core §3.1.3.7 (11): this one.
+    Is(&'e str),
+    /// OIDC Core §12.2: none, or the one whose SHA-256 this is.
+    IfAnyHashesTo(&'e Key),
 }
 
 fn refuse<T>(reason: &'static str) -> Result<T, Failure> {
     Err(Failure::IdToken(reason))
 }
 
-/// Takes a compact token apart; its algorithm must be one of those that are pinned.
+/// What the header of an ID token may call it (RFC 7519 §5.1).
+const TYPES: [&str; 2] = ["JWT", "application/jwt"];
+
+/// Takes a compact ID token apart; its algorithm must be one of those that are pinned.
 ///
 /// # Errors
 /// Anything but a plain, signed, three-part token.
 pub(super) fn parse<'t>(compact: &'t str, algs: &[Alg]) -> Result<Token<'t>, Failure> {
+    parse_typed(compact, algs, &TYPES)
+}
+
+/// The same for a token whose header calls it one of these types, in any case, or nothing.
+///
+/// # Errors
+/// Anything but a plain, signed, three-part token of such a type.
+pub(super) fn parse_typed<'t>(compact: &'t str, algs: &[Alg], types: &[&str]) -> Result<Token<'t>, Failure> {
     if compact.len() > LIMIT {
         return refuse("token-too-large");
     }
@@ -76,9 +97,7 @@ pub(super) fn parse<'t>(compact: &'t str, algs: &[Alg]) -> Result<Token<'t>, Fai
     // OIDC Core §3.1.3.7 (7): the algorithm is the registered one, never the token's choice.
     let alg = text("alg")?.and_then(|name| Alg::parse(&name)).filter(|alg| algs.contains(alg));
     let Some(alg) = alg else { return refuse("algorithm-not-allowed") };
-    let typ = text("typ")?;
-    if typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT") && !typ.eq_ignore_ascii_case("application/jwt"))
-    {
+    if text("typ")?.is_some_and(|typ| !types.iter().any(|known| typ.eq_ignore_ascii_case(known))) {
         return refuse("token-header");
     }
     // Keys that the token itself brings along (jwk, jku, x5c, x5u) are never looked at.
@@ -105,17 +124,16 @@ impl<'t> Token<'t> {
         Ok(self.claims)
     }
 
-    /// Verifies the signature only; what the claims mean is the caller's to check.
+    /// Verifies the signature alone; no claim has been looked at.
     ///
     /// # Errors
     /// No key of the set made it.
-    pub(super) fn signed(self, keys: &KeySet) -> Result<Claims, Failure> {
+    pub(super) fn verify_signature(self, keys: &KeySet) -> Result<Claims, Failure> {
         self.signer(keys)?;
         Ok(self.claims)
     }
 
-    /// The key that made the signature.
-    fn signer<'k>(&'k self, keys: &'k KeySet) -> Result<&'k CoreJsonWebKey, Failure> {
+    fn signer<'s>(&'s self, keys: &'s KeySet) -> Result<&'s CoreJsonWebKey, Failure> {
         let good = |key: &&CoreJsonWebKey| {
             key.verify_signature(&self.alg, self.signed.as_bytes(), &self.signature).is_ok()
         };
@@ -127,6 +145,12 @@ impl<'t> Token<'t> {
     }
 }
 
+/// The claims of a token that nobody has verified: good for nothing but finding out whom to ask.
+pub(super) fn unverified(compact: &str) -> Option<Claims> {
+    let payload = compact.split('.').nth(1).filter(|_| compact.len() <= LIMIT)?;
+    json::object(&URL_SAFE_NO_PAD.decode(payload).ok()?)
+}
+
 /// Every claim that OIDC Core §3.1.3.7 speaks of, by its numbers.
 fn check(claims: &Claims, expected: Expected<'_>) -> Result<(), Failure> {
     // (2) byte for byte.
@@ -136,8 +160,13 @@ fn check(claims: &Claims, expected: Expected<'_>) -> Result<(), Failure> {
     check_audience(claims, expected.client_id)?;
     check_times(claims, expected.now)?;
     // (11) the whole value, in constant time.
-    let nonce = claims.get("nonce").and_then(Value::as_str).unwrap_or_default();
-    if !bool::from(nonce.as_bytes().ct_eq(expected.nonce.as_bytes())) {
+    let nonce = claims.get("nonce");
+    let text = nonce.and_then(Value::as_str).unwrap_or_default().as_bytes();
+    let is_right: bool = match expected.nonce {
+        Nonce::Is(expected) => text.ct_eq(expected.as_bytes()).into(),
+        Nonce::IfAnyHashesTo(hashed) => nonce.is_none() || bool::from(hash(text).ct_eq(hashed)),
+    };
+    if !is_right {
         return refuse("wrong-nonce");
     }
     // OIDC Core §2: at most 255 ASCII characters; we take any text of that size.
@@ -148,7 +177,7 @@ fn check(claims: &Claims, expected: Expected<'_>) -> Result<(), Failure> {
 }
 
 /// (3) to (5): we are the audience; others beside us need `azp`, which must be us wherever it stands.
-fn check_audience(claims: &Claims, client_id: &str) -> Result<(), Failure> {
+pub(super) fn check_audience(claims: &Claims, client_id: &str) -> Result<(), Failure> {
     let several = match claims.get("aud") {
         Some(Value::String(aud)) if aud == client_id => false,
         Some(Value::Array(list))
@@ -166,7 +195,7 @@ fn check_audience(claims: &Claims, client_id: &str) -> Result<(), Failure> {
 }
 
 /// (9), (10), and RFC 7519 §4.1.5: integers or floats, also past 2038.
-fn check_times(claims: &Claims, now: u64) -> Result<(), Failure> {
+pub(super) fn check_times(claims: &Claims, now: u64) -> Result<(), Failure> {
     let time = |name: &str| match claims.get(name) {
         None => Ok(None),
         Some(value) => match value.as_f64() {
@@ -205,16 +234,28 @@ fn check_at_hash(claims: &Claims, hash: Option<Vec<u8>>) -> Result<(), Failure> 
     }
 }
 
+/// Everybody whom a token is for beside us.
+pub(super) fn audiences_beside(claims: &Claims, client_id: &str) -> Box<[Box<str>]> {
+    let list = claims.get("aud").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    list.filter(|audience| *audience != client_id).map(Into::into).collect()
+}
+
 /// `auth_time` in whole seconds.
 pub(super) fn auth_time(claims: &Claims) -> Option<u64> {
     // Checked to be a sane, non-negative number.
     claims.get("auth_time").and_then(Value::as_f64).map(|seconds| seconds as u64)
 }
 
-/// `sid` with whatever printable characters it has (OIDC Front-Channel Logout §3).
-pub(super) fn sid(claims: &Claims) -> Option<String> {
-    let sid = claims.get("sid")?.as_str()?;
-    (!sid.is_empty() && sid.len() <= LONGEST).then(|| sid.to_owned())
+/// `iat` in whole seconds.
+pub(super) fn issued(claims: &Claims) -> u64 {
+    // Checked to be there, and to be a sane, non-negative number.
+    claims.get("iat").and_then(Value::as_f64).map_or(0, |seconds| seconds as u64)
+}
+
+/// A text of 1 to 255 characters of any kind, such as `sid` (OIDC Front-Channel Logout §3).
+pub(super) fn short_text(claims: &Claims, name: &str) -> Option<String> {
+    let text = claims.get(name)?.as_str()?;
+    (!text.is_empty() && text.chars().count() <= LONGEST).then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -226,7 +267,13 @@ mod tests {
     const NOW: u64 = 2_000_000_000;
 
     fn expected() -> Expected<'static> {
-        Expected { issuer: "https://op.test/", client_id: "us", nonce: "n0nce", access_token: "at", now: NOW }
+        Expected {
+            issuer: "https://op.test/",
+            client_id: "us",
+            nonce: Nonce::Is("n0nce"),
+            access_token: "at",
+            now: NOW,
+        }
     }
 
     fn good() -> Value {
@@ -291,6 +338,23 @@ mod tests {
             (json!({"sub": "x".repeat(300)}), "bad-subject"),
         ] {
             assert_eq!(reason(changes.clone()), expected, "{changes}");
+        }
+    }
+
+    #[test]
+    fn a_refreshed_token_needs_no_nonce_but_takes_no_other() {
+        let original = hash(b"n0nce");
+        let expected = Expected { nonce: Nonce::IfAnyHashesTo(&original), ..expected() };
+        for (nonce, is_good) in [
+            (None, true),
+            (Some(json!("n0nce")), true),
+            (Some(json!("other")), false),
+            (Some(json!(1)), false),
+        ] {
+            let mut claims = good().as_object().cloned().unwrap();
+            claims.remove("nonce");
+            claims.extend(nonce.clone().map(|nonce| ("nonce".to_owned(), nonce)));
+            assert_eq!(check(&claims, expected).is_ok(), is_good, "{nonce:?}");
         }
     }
 

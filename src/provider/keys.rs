@@ -104,6 +104,15 @@ impl Provider {
 
     /// Fetches the keys again because one was unknown; repeats are limited, whoever asks.
     pub(super) async fn refetch_keys(&self) -> Result<Arc<KeySet>, Failure> {
+        self.refetch_keys_within(&self.refetches).await
+    }
+
+    /// The same for logout tokens, which anybody can post: what they use up must not keep a login waiting.
+    pub(super) async fn refetch_keys_for_logout(&self) -> Result<Arc<KeySet>, Failure> {
+        self.refetch_keys_within(&self.logout_refetches).await
+    }
+
+    async fn refetch_keys_within(&self, refetches: &Refetches) -> Result<Arc<KeySet>, Failure> {
         let before = self.keys.load_full();
         let _one_at_a_time = self.fetching.lock().await;
         if let (Some(now), before) = (self.keys.load_full(), before)
@@ -114,7 +123,7 @@ impl Provider {
         }
         let jwks = self.metadata.load().as_ref().map(|metadata| metadata.jwks.clone());
         let jwks = jwks.ok_or(Failure::Cold("no-metadata"))?;
-        if !self.refetches.may_fetch(Instant::now()) {
+        if !refetches.may_fetch(Instant::now()) {
             return Err(Failure::IdToken("unknown-key"));
         }
         let keys = Arc::new(fetch(&self.http, &jwks).await?);

@@ -22,6 +22,7 @@ pub(super) struct Metadata {
     pub(super) pushed_authorization: Option<Url>,
     /// RFC 9126 §5: requests that were not pushed are refused.
     pub(super) requires_push: bool,
+    pub(super) end_session: Option<Url>,
     /// OIDC Discovery §3: languages of its pages; empty where it does not say.
     pub(super) ui_locales: Vec<String>,
     /// RFC 9207 §3: `iss` comes with every authorization response.
@@ -84,6 +85,8 @@ fn read(settings: &Settings, document: &Map<String, Value>) -> Result<Metadata, 
         jwks: needed(endpoint(&endpoints.jwks, "jwks_uri"))?,
         pushed_authorization: ours(&endpoints.pushed_authorization, "pushed_authorization_request_endpoint")?,
         requires_push: document.get("require_pushed_authorization_requests") == Some(&Value::Bool(true)),
+        // One that we must not send anybody to is as good as none: it is no reason to refuse logins.
+        end_session: endpoint(&endpoints.end_session, "end_session_endpoint").unwrap_or_default(),
         ui_locales: strings(document.get("ui_locales_supported")),
         promises_iss: document.get("authorization_response_iss_parameter_supported")
             == Some(&Value::Bool(true)),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Settings;
 use super::id_token::auth_time;
-use crate::identity::{Claims, Identity, user_key};
+use crate::identity::{Claims, Identity, names, user_key};
 
 /// Claims that only the ID token may make.
 const PROTOCOL: [&str; 15] = [
@@ -34,6 +34,15 @@ impl Settings {
         for name in PROTOCOL.into_iter().chain(self.acr_claim.as_deref()) {
             userinfo.remove(name);
         }
+    }
+
+    /// Claims of an ID token from which an identity may be made.
+    pub(super) fn remembered(&self, id_token: &Claims) -> Claims {
+        let is_read = |name: &str| {
+            let mut required = self.required_claims.iter();
+            self.claims.reads(name) || required.any(|required| names(required, name))
+        };
+        id_token.iter().filter(|(name, _)| is_read(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
     }
 
     /// The identity of somebody whose ID token and UserInfo were verified.

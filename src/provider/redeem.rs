@@ -2,6 +2,7 @@
 //!
 //! *Source:* OIDC Core §3.1.3; RFC 6749 §4.1.3.
 
+mod refresh;
 mod userinfo;
 
 use std::sync::Arc;
@@ -10,13 +11,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::id_token::{self, Expected};
+use super::http::Answer;
+use super::id_token::{self, Expected, Nonce};
 use super::keys::KeySet;
 use super::metadata::Metadata;
-use super::{Failure, Keep, Provider, json, oauth_word};
+use super::{Failure, Provider, Settings, json, oauth_word};
 use crate::identity::{Claims, Identity, find_claim};
 use crate::secret::Secret;
-use crate::session;
+use crate::session::{self, hash};
+
+pub(crate) use self::refresh::{Answered, Known, RefreshFailure, Refreshed};
+pub(super) use self::refresh::{confirm, send_refresh};
+use self::userinfo::Question;
 
 /// Bytes of a token answer, and of UserInfo.
 const LIMIT: usize = 64 * 1024;
@@ -38,6 +44,8 @@ pub(crate) struct Verified {
     pub(crate) identity: Identity,
     /// The provider's session id.
     pub(crate) sid: Option<String>,
+    /// When the ID token was issued, by the provider's clock, in Unix seconds.
+    pub(crate) issued: u64,
     /// What the settings ask to keep.
     pub(crate) tokens: Option<Box<session::Tokens>>,
 }
@@ -45,21 +53,36 @@ pub(crate) struct Verified {
 /// The token endpoint's answer.
 struct Tokens {
     access_token: Secret,
-    id_token: Secret,
+    /// Always there after a login, not always after a refresh.
+    id_token: Option<Secret>,
     refresh_token: Option<Secret>,
     /// Seconds.
     expires_in: Option<u64>,
 }
 
 impl Tokens {
-    /// What of it the settings ask to keep; `now` is in Unix seconds.
-    fn kept(self, keep: Keep, now: u64) -> Option<Box<session::Tokens>> {
-        let refresh_token = self.refresh_token.filter(|_| keep.refresh_token);
+    /// What of it the settings ask to keep after a login; `now` is in Unix seconds.
+    fn kept(
+        self,
+        settings: &Settings,
+        claims: &Claims,
+        nonce: &str,
+        now: u64,
+    ) -> Option<Box<session::Tokens>> {
+        let keep = settings.keep;
+        let refresh = self.refresh_token.filter(|_| keep.refresh_token).map(|token| session::Refresh {
+            token,
+            original: Arc::new(session::Original {
+                nonce: hash(nonce.as_bytes()),
+                audiences: id_token::audiences_beside(claims, &settings.client_id),
+            }),
+            said: Arc::new(settings.remembered(claims)),
+        });
         let kept = session::Tokens {
-            id_token: keep.id_token.then_some(self.id_token),
+            id_token: self.id_token.filter(|_| keep.id_token),
             access_token: keep.access_token.then_some(self.access_token),
             expires: self.expires_in.map(|seconds| now.saturating_add(seconds)),
-            refresh_token,
+            refresh,
         };
         kept.kept()
     }
@@ -68,18 +91,20 @@ impl Tokens {
 /// Carries a login to its end at the provider.
 pub(super) async fn redeem(provider: &Provider, redemption: &Redemption<'_>) -> Result<Verified, Failure> {
     let metadata = provider.metadata().await?;
+    let now = unix(redemption.now);
     let tokens = exchange(provider, &metadata, redemption).await?;
-    let claims = verify(provider, &metadata, &tokens, redemption).await?;
-    let asked = userinfo::Question {
-        access_token: &tokens.access_token,
-        id_token: &claims,
-        now: unix(redemption.now),
-    };
+    let id_token =
+        tokens.id_token.as_ref().ok_or(Failure::BadAnswer { step: "token", reason: "no-id-token" })?;
+    let nonce = Nonce::Is(redemption.nonce);
+    let claims = verify(provider, &metadata, id_token, &tokens.access_token, nonce, now).await?;
+    let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
+    let asked = Question { access_token: &tokens.access_token, subject, now };
     let userinfo = userinfo::ask(provider, &metadata, asked).await?;
     let identity = provider.settings.identity(&metadata.issuer, &claims, userinfo.as_ref());
     required(provider, &identity, &claims, userinfo.as_ref())?;
-    let tokens = tokens.kept(provider.settings.keep, unix(redemption.now));
-    Ok(Verified { identity, sid: id_token::sid(&claims), tokens })
+    let tokens = tokens.kept(&provider.settings, &claims, redemption.nonce, now);
+    let (sid, issued) = (id_token::short_text(&claims, "sid"), id_token::issued(&claims));
+    Ok(Verified { identity, sid, issued, tokens })
 }
 
 /// The token request: once, and never again, since a code lives once (RFC 6749 §4.1.2).
@@ -97,6 +122,11 @@ async fn exchange(
     let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let request = provider.post_as_client(metadata, &metadata.token, fields, unix(redemption.now))?;
     let answer = provider.http.send("token", request, LIMIT).await?;
+    tokens(&answer)
+}
+
+/// Reads the token endpoint's answer (RFC 6749 §5.1, §5.2).
+fn tokens(answer: &Answer) -> Result<Tokens, Failure> {
     let document = json::object(&answer.body);
     if answer.status != StatusCode::OK {
         let error = document.as_ref().and_then(|document| document.get("error")).and_then(Value::as_str);
@@ -114,7 +144,7 @@ async fn exchange(
     }
     Ok(Tokens {
         access_token: Secret::new(text("access_token").ok_or(bad("no-access-token"))?),
-        id_token: Secret::new(text("id_token").ok_or(bad("no-id-token"))?),
+        id_token: text("id_token").map(Secret::new),
         refresh_token: text("refresh_token").map(Secret::new),
         expires_in: document.get("expires_in").and_then(seconds),
     })
@@ -135,17 +165,19 @@ fn unix(time: SystemTime) -> u64 {
 async fn verify(
     provider: &Provider,
     metadata: &Metadata,
-    tokens: &Tokens,
-    redemption: &Redemption<'_>,
+    compact: &Secret,
+    access_token: &Secret,
+    nonce: Nonce<'_>,
+    now: u64,
 ) -> Result<Claims, Failure> {
-    let token = id_token::parse(tokens.id_token.expose(), &provider.settings.id_token_alg)?;
+    let token = id_token::parse(compact.expose(), &provider.settings.id_token_alg)?;
     let keys = keys_for(provider, &token).await?;
     let expected = Expected {
         issuer: &metadata.issuer,
         client_id: &provider.settings.client_id,
-        nonce: redemption.nonce,
-        access_token: tokens.access_token.expose(),
-        now: unix(redemption.now),
+        nonce,
+        access_token: access_token.expose(),
+        now,
     };
     token.verify(&keys, expected)
 }

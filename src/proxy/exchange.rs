@@ -143,7 +143,8 @@ async fn wait_for_end(session: &Session, sessions: &Sessions) {
             () = ended.cancelled() => return,
             () = tokio::time::sleep(Duration::from_secs(1)) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-                if !session.is_live(now, sessions.idle()) {
+                // Asked of the cache: after a refresh it is the session's successor that is used.
+                if sessions.peek(&session.key, now).await.is_none() {
                     return;
                 }
             }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::Session;
-use crate::headers::{Fields, Ready};
+use crate::headers::{Fields, PassToken, Ready, bearer};
 use crate::policy::{Requirement, Standing};
 
 /// How many distinct mappings and requirements a configuration has; made once when it is loaded.
@@ -40,6 +40,25 @@ impl Session {
     }
 }
 
+/// The token that a route passes on, where the session has it.
+fn authorization(session: &Session, pass: PassToken) -> Option<Ready> {
+    let tokens = session.tokens.as_deref()?;
+    let token = match pass {
+        PassToken::None => return None,
+        PassToken::Access => tokens.access_token.as_ref()?,
+        PassToken::Id => tokens.id_token.as_ref()?,
+    };
+    let ready = bearer(token);
+    if ready.is_none() {
+        tracing::warn!(
+            header.name = "Authorization",
+            session.ref = session.reference(),
+            "token not passed on: it cannot stand in a header, or is longer than 8 KiB"
+        );
+    }
+    ready
+}
+
 impl Warm {
     /// The session's standing before a requirement.
     pub(crate) fn standing(&self, session: &Session, requirement: &Requirement) -> Standing {
@@ -62,7 +81,10 @@ impl Warm {
                     "identity header left out: its value cannot be encoded as configured"
                 );
             }
-            ready
+            match authorization(session, fields.pass_token) {
+                Some(token) => ready.into_iter().chain([token]).collect(),
+                None => ready,
+            }
         })
     }
 }

@@ -356,7 +356,7 @@ fn return_targets_stay_at_home_as_a_browser_reads_them() {
                 assert_eq!(start.status, 400, "{target}");
             }
             let mut browser = Browser::signed_in(gateway, "/echo");
-            let out = browser.post(&format!("/.midgate/logout?rd={written}"), &[], true);
+            let out = browser.sign_out(&format!("/.midgate/logout?rd={written}"));
             assert!(matches!(out.status, 303 | 400), "{target}: {}", out.status);
             if out.status == 303 {
                 let landed = home.join(out.location()).expect("a URL");

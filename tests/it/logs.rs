@@ -1,6 +1,6 @@
 //! What is logged, and what never is.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::rig::{Browser, plain};
 
@@ -42,8 +42,11 @@ fn each_request_is_one_event_and_each_line_is_json() {
 #[test]
 fn no_secret_and_nothing_personal_is_ever_logged() {
     for level in ["trace", "debug"] {
-        let log = format!("[log]\nlevel = \"{level}\"\n[[route]]\nupstream = \"{{up}}\"\n");
+        let log = format!(
+            "[log]\nlevel = \"{level}\"\n[[route]]\nupstream = \"{{up}}\"\npass_token = \"access_token\"\n"
+        );
         let shared = plain("", "required_claims = [\"sub\"]", &log);
+        shared.provider.expires_in(json!(1));
         let mut browser = Browser::new(&shared.gateway);
         let start = browser.open("/echo?q=QUERY_zz");
         let login_cookie = browser.cookies.values().next().cloned().unwrap_or_default();
@@ -51,6 +54,10 @@ fn no_secret_and_nothing_personal_is_ever_logged() {
         assert_eq!(browser.deliver(&callback).status, 303);
         let session = browser.cookies["midgate"].clone();
         browser.echo("/echo?q=QUERY_zz", "Authorization: Bearer TOKEN_zz\r\nCookie: app=COOKIE_zz\r\n");
+        crate::rig::until("the tokens are refreshed", || {
+            browser.fetch("/echo");
+            shared.gateway.metric("midgate_refreshes_total{provider=\"op\",result=\"ok\"}").is_some()
+        });
         for fault in [
             "token-invalid-grant",
             "bad-signature",
@@ -75,6 +82,7 @@ fn no_secret_and_nothing_personal_is_ever_logged() {
             "COOKIE_zz",
             "SECRET_zz",
             "TOKEN_zz",
+            "REFRESH_zz",
             "QUERY_zz",
             "Müller",
             "zoe@example.ch",

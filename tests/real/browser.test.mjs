@@ -305,6 +305,48 @@ describe('a browser in everyday use', () => {
     assert.equal(visitor.traffic.at(-1), 'POST /order/send 200');
   });
 
+  story('a sign-out leads to the provider and comes back by itself', async ({ page, traffic }) => {
+    await signIn(page, '/idemia/');
+    await page.goto('/.midgate/logout?rd=/public/');
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await arrive(page, '/public/');
+    await signIn(page, '/idemia/');
+    traffic.length = 0;
+    await page.goto('/.midgate/logout');
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.waitForURL(({ pathname }) => pathname === '/.midgate/logged-out');
+    assert.equal(await page.locator('.lead').innerText(), TEXTS.en['signed-out'].text);
+    const [, posted, there, back] = traffic;
+    assert.equal(posted, 'POST /.midgate/logout 303');
+    assert.match(there, /^GET http:\/\/127\.0\.0\.1:\d+\/oxauth\/restv1\/end_session 302$/);
+    assert.equal(back, 'GET /.midgate/logged-out 200');
+  });
+
+  story('a page of the provider signs out in a frame, and no other page may frame that', async (visitor) => {
+    const { page, context, complaints } = visitor;
+    await page.goto('/idemia/');
+    const provider = new URL(page.url()).origin;
+    await approve(page);
+    await arrive(page, '/idemia/');
+    const address = `${demo.origin}/.midgate/logout/frontchannel`;
+    const foreign = await context.newPage();
+    await foreign.goto('/public/');
+    const frame = await foreign.evaluate(async (src) => {
+      const frame = Object.assign(document.createElement('iframe'), { src });
+      const loaded = new Promise((resolve) => frame.addEventListener('load', resolve));
+      document.body.append(frame);
+      await loaded;
+      return frame.contentDocument?.title ?? 'blocked';
+    }, `${address}?iss=${encodeURIComponent(`${provider}/oxauth`)}&sid=x`);
+    assert.equal(frame, 'blocked');
+    assert.match(complaints.splice(0).join(), /frame-ancestors/);
+    const other = await context.newPage();
+    await other.goto(`${provider}/sim/frame?at=${encodeURIComponent(address)}`);
+    assert.equal(await other.frames()[1].title(), 'Signed out');
+    await page.goto('/idemia/');
+    await page.getByRole('heading', { name: 'mID Wallet, simulated' }).waitFor();
+  });
+
   story('another site cannot sign anybody out', async ({ page, context }) => {
     await signIn(page, '/');
     const other = await context.newPage();

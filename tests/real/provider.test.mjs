@@ -12,6 +12,7 @@ import './provider/levels.mjs';
 import './provider/logout.mjs';
 import './provider/outage.mjs';
 import './provider/protocol.mjs';
+import './provider/refresh.mjs';
 
 // base64url of SHA-256(issuer, zero, subject).
 function userKey(issuer, subject) {

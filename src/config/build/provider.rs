@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::super::file::{self, File, OrFalse, When};
+use super::super::file::{self, File, Many, OrFalse, When};
 use super::super::problem::{listed, suggestion};
 use super::{Desk, claims, place};
 use crate::config::ProviderParts;
@@ -50,7 +50,7 @@ pub(super) fn providers(file: &File, keep: &BTreeSet<String>, desk: &mut Desk<'_
             let message = format!("a second provider is called \"{}\"", provider.id);
             desk.report.problem(format!("{key}.id"), message, "give each an id of its own");
         }
-        let settings = settings(provider, &key, keep, desk).filter(|_| is_good);
+        let settings = settings(file, provider, &key, keep, desk).filter(|_| is_good);
         known.push(Known {
             id: provider.id.as_str().into(),
             ladder: ladder(provider, &key, desk),
@@ -69,6 +69,7 @@ fn may_never_be_fresh(provider: &file::Provider) -> bool {
 }
 
 fn settings(
+    file: &File,
     provider: &file::Provider,
     key: &str,
     keep: &BTreeSet<String>,
@@ -98,6 +99,8 @@ fn settings(
     }
     let (issuer, discovery, endpoints) = source?;
     let client::Client { auth: client_auth, secret: client_secret } = client?;
+    let mut keep = kept_tokens(file, provider);
+    keep.id_token |= wants_id_token_hint(provider, &discovery, &endpoints);
     let display_name = provider.display_name.clone().unwrap_or_else(|| provider.id.clone());
     Some(Settings {
         id: provider.id.as_str().into(),
@@ -132,11 +135,37 @@ fn settings(
         request: request?,
         forbid: provider.forbid.clone(),
         claims: claims?,
-        keep: Keep::default(),
+        keep,
         ca_pem: ca_pem?,
         proxy: proxy?,
         timeout: DEADLINE,
     })
+}
+
+/// Whether a logout will send the ID token back as `id_token_hint` (OIDC RP-Initiated Logout §2).
+fn wants_id_token_hint(provider: &file::Provider, discovery: &Discovery, endpoints: &Endpoints) -> bool {
+    let may_have_endpoint = match discovery {
+        // What the document says is known when it has come.
+        Discovery::Url(_) => true,
+        Discovery::Document(document) => document.get("end_session_endpoint").is_some(),
+        Discovery::None => false,
+    };
+    let is_forbidden = provider.forbid.iter().any(|name| name == "id_token_hint");
+    (may_have_endpoint || endpoints.end_session.is_some()) && !is_forbidden
+}
+
+/// Tokens that somebody will need again: the refresh token, and those that a route of this provider passes on.
+fn kept_tokens(file: &File, provider: &file::Provider) -> Keep {
+    let passes = |token: file::PassToken| {
+        let takes = |ids: &Many<String>| ids.as_slice().contains(&provider.id);
+        let mut routes = file.route.iter().filter(|route| route.pass_token == token);
+        routes.any(|route| route.providers.as_ref().is_none_or(takes))
+    };
+    Keep {
+        id_token: passes(file::PassToken::IdToken),
+        access_token: passes(file::PassToken::AccessToken),
+        refresh_token: provider.refresh == file::Refresh::Auto,
+    }
 }
 
 /// Where metadata come from, and what they must say (OIDC Discovery §4).

@@ -12,7 +12,7 @@ use super::headers::HeaderSets;
 use super::provider::Known;
 use super::upstream::Upstreams;
 use super::{Desk, dtbd, place, require, session, upstream};
-use crate::headers::{CookieNames, Fields};
+use crate::headers::{CookieNames, Field, Fields, PassToken, fold};
 use crate::policy::{Access, Requirement};
 use crate::request::Quirks;
 use crate::route::{HostPattern, Origins, PathPattern, Route};
@@ -64,7 +64,7 @@ pub(super) fn routes(
         let key = format!("route[{index}]");
         let mut draft = Draft { written, key: &key, site, desk };
         let upstream = draft.upstream(&mut upstreams);
-        let fields = pool.fields(sets.of(index));
+        let fields = pool.fields(sets.of(index), draft.pass_token(sets.of(index)));
         let route = draft.build(index, upstream, fields, &mut pool);
         if let Some(route) = &route {
             seen.check(written, route, &key, desk);
@@ -106,11 +106,12 @@ struct Pool {
 }
 
 impl Pool {
-    fn fields(&mut self, fields: &[crate::headers::Field]) -> Arc<Fields> {
-        if let Some(known) = self.fields.iter().find(|known| known.fields == fields) {
+    fn fields(&mut self, fields: &[Field], pass_token: PassToken) -> Arc<Fields> {
+        let is_same = |known: &&Arc<Fields>| known.fields == fields && known.pass_token == pass_token;
+        if let Some(known) = self.fields.iter().find(is_same) {
             return Arc::clone(known);
         }
-        let fresh = Arc::new(Fields::new(self.fields.len(), fields.to_vec()));
+        let fresh = Arc::new(Fields::new(self.fields.len(), fields.to_vec(), pass_token));
         self.fields.push(Arc::clone(&fresh));
         fresh
     }
@@ -299,6 +300,25 @@ impl<'d> Draft<'d, '_> {
         })
     }
 
+    /// The token that goes along: in a header that nothing else of the route sets.
+    fn pass_token(&mut self, fields: &[Field]) -> PassToken {
+        let pass_token = match self.written.pass_token {
+            file::PassToken::None => return PassToken::None,
+            file::PassToken::AccessToken => PassToken::Access,
+            file::PassToken::IdToken => PassToken::Id,
+        };
+        if fields.iter().any(|field| fold(&field.name) == "authorization") {
+            let message =
+                "the token goes up as Authorization, which [headers] or the route's headers set too";
+            self.problem(
+                "pass_token",
+                message,
+                "remove one of the two, or write headers = { Authorization = false }",
+            );
+        }
+        pass_token
+    }
+
     fn methods(&mut self) -> Option<Vec<Method>> {
         let written = self.written.methods.as_ref().map(Many::as_slice).unwrap_or_default();
         if self.written.methods.is_some() && written.is_empty() {
@@ -335,9 +355,11 @@ impl<'d> Draft<'d, '_> {
 
     fn requirement(&mut self, access: Access) -> Option<Requirement> {
         if access == Access::Public {
-            for (name, is_written) in
-                [("require", self.written.require.is_some()), ("providers", self.written.providers.is_some())]
-            {
+            for (name, is_written) in [
+                ("require", self.written.require.is_some()),
+                ("providers", self.written.providers.is_some()),
+                ("pass_token", self.written.pass_token != file::PassToken::None),
+            ] {
                 if is_written {
                     let hint = "remove it, or write access = \"required\"";
                     self.problem(name, "access = \"public\" never looks at a session", hint);

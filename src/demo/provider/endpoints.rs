@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::super::http::{Body, Request, Response};
-use super::super::jose::sha256;
+use super::super::jose::{Key, sha256};
 use super::super::phone;
 use super::client::{CERTIFICATE, is_client};
 use super::manner::PEOPLE;
-use super::{CODE, Grant, Manner, Proof, Shared, par};
+use super::{CODE, EC, Grant, Manner, Proof, Shared, logout, now, par};
 
 /// Longer than any deadline of the gateway's.
 pub(super) const SLOW: Duration = Duration::from_secs(20);
@@ -30,6 +30,7 @@ pub(super) async fn answer(shared: &Shared, request: Request) -> Response {
     match path.as_str() {
         "/sim/fault" => switch(shared, &request),
         "/sim/decide" => decide(shared, &request),
+        "/sim/frame" => logout::framed(shared, &request),
         _ if is(authorize) => start(shared, &request),
         _ if is(token) => exchange(shared, &request).await,
         _ if is(pushed) => par::push(shared, &request).await,
@@ -38,12 +39,7 @@ pub(super) async fn answer(shared: &Shared, request: Request) -> Response {
             shared.lock().calls.jwks += 1;
             keys(shared)
         }
-        _ if is(end_session) => {
-            shared.lock().calls.end_session += 1;
-            Response::html(
-                "<!doctype html><title>Signed out</title><h1>Signed out at the provider</h1>".to_owned(),
-            )
-        }
+        _ if is(end_session) => logout::end_session(shared, &request),
         _ => {
             shared.lock().calls.unknown += 1;
             Response::new(404, "text/plain", "not found")
@@ -59,7 +55,8 @@ fn discovery(shared: &Shared) -> Response {
 }
 
 fn keys(shared: &Shared) -> Response {
-    let state = shared.lock();
+    let mut state = shared.lock();
+    let ec = state.ec_key.get_or_insert_with(|| Key::of(EC, "ES256")).jwk("sig");
     let has = |fault: &str| state.faults.contains(fault);
     if has("jwks-500") {
         return Response::new(500, "text/plain", "out of order");
@@ -75,6 +72,9 @@ fn keys(shared: &Shared) -> Response {
         keys.insert(0, json!({"kty": "EC", "crv": "secp256k1", "x": "AAAA", "y": "AAAA"}));
         keys.insert(0, json!({"kty": "oct", "k": "AAAA", "kid": "first"}));
         keys.push(json!({"kty": "RSA", "use": "enc", "n": "AAAA", "e": "AQAB"}));
+    }
+    if !has("jwks-empty") && !has("enc-keys-only") {
+        keys.push(ec);
     }
     if has("keys-without-kid") {
         for key in &mut keys {
@@ -100,6 +100,9 @@ fn start(shared: &Shared, request: &Request) -> Response {
     let parameters: BTreeMap<String, String> = parameters.into_iter().collect();
     if let Err(refusal) = check(shared, &parameters) {
         return *refusal;
+    }
+    if let Some(origin) = parameters.get("redirect_uri").and_then(|uri| logout::origin(uri)) {
+        shared.lock().origins.insert(origin);
     }
     if shared.has("answer-error") {
         let (error, description) = shared.lock().answer_error.clone();
@@ -179,7 +182,10 @@ fn approve(shared: &Shared, parameters: BTreeMap<String, String>, person: usize)
     let code = format!("CODE_zz{}", sha256(&format!("{:?} {parameters:?}", Instant::now())));
     let fields = vec![("code".to_owned(), code.clone())];
     let reply = send_back(shared, &parameters, fields);
-    shared.lock().codes.insert(code, Grant { parameters, person, at: Instant::now() });
+    let mut state = shared.lock();
+    let family = state.refresh.new_family();
+    state.codes.insert(code, Grant { parameters, person, at: Instant::now(), auth_time: now(), family });
+    drop(state);
     reply
 }
 
@@ -223,16 +229,23 @@ fn send_back(
 
 /// The token endpoint.
 async fn exchange(shared: &Shared, request: &Request) -> Response {
+    let form: BTreeMap<String, String> = request.form().into_iter().collect();
+    let is_refresh = form.get("grant_type").is_some_and(|grant| grant == "refresh_token");
     {
         let mut state = shared.lock();
         state.calls.token += 1;
+        state.calls.refresh += usize::from(is_refresh);
         state.calls.token_request = request.clone();
     }
     if shared.has("token-slow") {
         tokio::time::sleep(SLOW).await;
     }
+    while is_refresh && shared.has("refresh-held") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let fixed = [
         ("token-500", Response::new(500, "text/plain", "out of order")),
+        ("token-429", Response::json(429, &json!({ "error": "invalid_grant" }))),
         ("token-html", Response::html("<html>please wait</html>".to_owned())),
         ("token-invalid-json", Response::new(200, "application/json", "{\"access_token\": ")),
         (
@@ -248,10 +261,12 @@ async fn exchange(shared: &Shared, request: &Request) -> Response {
             return response;
         }
     }
-    let form: BTreeMap<String, String> = request.form().into_iter().collect();
     let error = |status: u16, error: &str| Response::json(status, &json!({ "error": error }));
     if !is_client(shared, request, &form) {
         return error(401, "invalid_client");
+    }
+    if is_refresh {
+        return shared.refresh(&form);
     }
     let find = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     let grant = shared.lock().codes.remove(find("code"));
@@ -265,7 +280,8 @@ async fn exchange(shared: &Shared, request: &Request) -> Response {
     if !good {
         return error(400, "invalid_grant");
     }
-    shared.tokens(grant)
+    let refresh_token = shared.first_refresh_token(&grant);
+    shared.tokens(grant, refresh_token)
 }
 
 /// The UserInfo endpoint: the token in the header only.
@@ -274,6 +290,10 @@ async fn person(shared: &Shared, request: &Request) -> Response {
         let mut state = shared.lock();
         state.calls.userinfo += 1;
         state.calls.userinfo_request = request.clone();
+    }
+    // Until somebody switches it off again.
+    while shared.has("userinfo-waits") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     if shared.has("userinfo-slow") {
         tokio::time::sleep(SLOW).await;

@@ -155,8 +155,13 @@ impl Shared {
         if !userinfo.is_empty() {
             document["userinfo_endpoint"] = json!(url(userinfo));
         }
-        if !end_session.is_empty() {
+        if !end_session.is_empty() && !self.has("no-end-session") {
             document["end_session_endpoint"] = json!(url(end_session));
+            document["backchannel_logout_supported"] = json!(true);
+            document["frontchannel_logout_supported"] = json!(true);
+        }
+        if self.has("odd-end-session") {
+            document["end_session_endpoint"] = json!("http://op.test/plain-http");
         }
         if manner.offers_par() || self.has("offers-par") {
             document["pushed_authorization_request_endpoint"] = json!(url(par));

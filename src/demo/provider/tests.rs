@@ -70,3 +70,24 @@ fn faults_take_effect_and_heal() {
     provider.heal();
     assert!(login(&provider).starts_with("HTTP/1.1 200"));
 }
+
+#[test]
+fn a_refresh_token_is_good_once_and_its_second_use_ends_all_that_came_of_the_login() {
+    let provider = start(Manner::Plain);
+    let read = |answer: &str| -> Value {
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    };
+    let token = |answer: &Value| answer["refresh_token"].as_str().unwrap().to_owned();
+    let refresh = |token: &str| {
+        let body = format!("grant_type=refresh_token&refresh_token={token}");
+        ask(&provider, "POST", "/token", "Authorization: Basic dXM6YSti\r\n", &body)
+    };
+    let first = token(&read(&login(&provider)));
+    let second = read(&refresh(&first));
+    assert!(second["access_token"].is_string() && second["id_token"].is_string(), "{second}");
+    assert!(refresh(&first).starts_with("HTTP/1.1 400"));
+    assert!(refresh(&token(&second)).starts_with("HTTP/1.1 400"), "the whole family is revoked");
+    assert_eq!((provider.calls().refresh, provider.calls().reused), (3, 1));
+    assert!(refresh(&token(&read(&login(&provider)))).starts_with("HTTP/1.1 200"), "another login's is not");
+}

@@ -1,24 +1,35 @@
 //! Tokens and UserInfo of a simulated provider: right ones, and wrong in every way that a fault names.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
 use super::super::http::Response;
 use super::super::jose::{Key, Signing, sha256, token};
 use super::manner::PEOPLE;
-use super::{Grant, Manner, Shared};
+use super::{Grant, Manner, Shared, now};
 
 impl Shared {
     /// The answer of the token endpoint.
-    pub(super) fn tokens(&self, grant: Grant) -> Response {
-        let access = format!("TOKEN_zz{}", sha256(&format!("{:?}", grant.at)));
+    pub(super) fn tokens(&self, grant: Grant, refresh_token: Option<String>) -> Response {
+        let access = format!("TOKEN_zz{}", sha256(&format!("{:?} {:?}", grant.at, Instant::now())));
         let id_token = self.id_token(&grant, &access);
-        self.lock().access.insert(access.clone(), grant.clone());
+        {
+            let mut state = self.lock();
+            state.access.insert(access.clone(), grant.clone());
+            state.issued.insert(id_token.clone());
+            state.calls.id_token.clone_from(&id_token);
+        }
         let mut answer = json!({
             "access_token": access, "token_type": "Bearer", "expires_in": 3600, "id_token": id_token,
             "scope": grant.parameters.get("scope")
         });
+        if let Some(refresh_token) = refresh_token {
+            answer["refresh_token"] = json!(refresh_token);
+        }
+        if let Some(expires_in) = self.lock().expires_in.clone() {
+            answer["expires_in"] = expires_in;
+        }
         for (fault, name, value) in [
             ("token-expires-string", "expires_in", json!("3599")),
             ("token-expires-float", "expires_in", json!(3599.5)),
@@ -28,6 +39,7 @@ impl Shared {
             ("token-type-odd", "token_type", json!("bEARER")),
             ("token-type-wrong", "token_type", json!("mac")),
             ("token-no-id-token", "id_token", Value::Null),
+            ("token-odd-access-token", "access_token", json!("TOKEN_zz odd,token")),
         ] {
             if self.has(fault) {
                 answer[name] = value;
@@ -39,6 +51,11 @@ impl Shared {
     fn id_token(&self, grant: &Grant, access: &str) -> String {
         let key = self.signing_key("");
         let claims = self.id_token_claims(grant, &key.at_hash(access));
+        {
+            let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let mut state = self.lock();
+            (state.calls.sid, state.calls.sub) = (text("sid"), text("sub"));
+        }
         self.compact("", claims, &key)
     }
 
@@ -103,7 +120,7 @@ impl Shared {
     }
 
     fn id_token_claims(&self, grant: &Grant, at_hash: &str) -> Map<String, Value> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = now();
         let manner = self.settings.manner;
         let asked = |name: &str| grant.parameters.get(name).map(String::as_str);
         let person = self.person_claims(grant);
@@ -111,11 +128,15 @@ impl Shared {
         let acr = asked("acr_values").and_then(|acr| acr.split(' ').next()).unwrap_or(usual);
         let mut claims = json!({
             "iss": self.issuer(), "sub": person.get("sub"), "aud": self.settings.client_id, "exp": now + 300,
-            "iat": now, "auth_time": now, "nonce": asked("nonce"), "at_hash": at_hash, "acr": acr,
+            "iat": now, "auth_time": grant.auth_time, "nonce": asked("nonce"), "at_hash": at_hash, "acr": acr,
             "amr": if manner == Manner::MobileId { json!(["mid_sim", "hwk"]) } else { json!(["pin"]) }
         });
         if manner == Manner::B2c {
             claims = merged(claims, &person);
+        }
+        if matches!(manner, Manner::Idemia | Manner::Plain) {
+            // Every login is a session of its own here.
+            claims["sid"] = json!(sha256(&format!("sid {:?}", grant.at)));
         }
         let claims = merged(claims, &self.faulty(now));
         let patch = self.lock().id_token.clone();
@@ -222,7 +243,7 @@ impl Shared {
 }
 
 /// A merge in which `null` removes (RFC 7396, one level deep).
-fn merged(mut base: Value, patch: &Value) -> Value {
+pub(super) fn merged(mut base: Value, patch: &Value) -> Value {
     if let (Some(base), Some(patch)) = (base.as_object_mut(), patch.as_object()) {
         for (name, value) in patch {
             if value.is_null() {

@@ -95,6 +95,7 @@ mod tests {
             jwks: url("https://op.test/jwks"),
             pushed_authorization: endpoint.map(url),
             requires_push,
+            end_session: None,
             ui_locales: Vec::new(),
             promises_iss: false,
         }

@@ -18,8 +18,8 @@ use crate::secret::Secret;
 #[derive(Clone, Copy)]
 pub(super) struct Question<'q> {
     pub(super) access_token: &'q Secret,
-    /// Verified.
-    pub(super) id_token: &'q Claims,
+    /// `sub` of the verified ID token.
+    pub(super) subject: &'q str,
     /// Unix seconds.
     pub(super) now: u64,
 }
@@ -51,9 +51,8 @@ pub(super) async fn ask(
         json::object(&answer.body).ok_or(Failure::UserInfo("userinfo-not-json"))?
     };
     // OIDC Core §5.3.2: of another subject nothing is used.
-    match (claims.get("sub"), question.id_token.get("sub")) {
-        (Some(Value::String(theirs)), Some(Value::String(ours))) if theirs == ours => {}
-        _ => return Err(Failure::UserInfo("userinfo-wrong-subject")),
+    if claims.get("sub").and_then(Value::as_str) != Some(question.subject) {
+        return Err(Failure::UserInfo("userinfo-wrong-subject"));
     }
     provider.settings.keep_person_only(&mut claims);
     Ok(Some(claims))
@@ -65,7 +64,7 @@ async fn signed(provider: &Provider, metadata: &Metadata, body: &[u8], now: u64)
     let claims = async {
         let token = id_token::parse(compact, &provider.settings.id_token_alg)?;
         let keys = keys_for(provider, &token).await?;
-        token.signed(&keys)
+        token.verify_signature(&keys)
     };
     let claims = claims.await.map_err(of_userinfo)?;
     check(&claims, &metadata.issuer, &provider.settings.client_id, now)?;

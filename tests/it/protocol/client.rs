@@ -91,6 +91,29 @@ fn a_key_of_each_kind_signs_the_assertions_of_push_and_token_request() {
 }
 
 #[test]
+fn a_refresh_is_proved_like_a_login_and_takes_signed_userinfo() {
+    let (op, application) = (provider(Manner::Plain), application());
+    op.fault("userinfo-signed", true);
+    op.expires_in(json!(1));
+    let folder = Folder::new();
+    folder.write("client.pem", &pem(&PKCS_ED25519));
+    let more = "client_auth = \"private_key_jwt\"\nclient_key_file = \"client.pem\"\n[provider.claims]\nname = \"name\"";
+    let gateway = Gateway::start_in(folder, free_port(), &config(&op, more, application.port()));
+    op.register(Proof::Key(jwk(&gateway.folder)));
+    let mut browser = Browser::signed_in(&gateway, "/echo");
+    let (_, first) = assertion(&op.calls().token_request.form());
+    op.patch_userinfo(json!({"name": "Zoë Neu"}));
+    crate::rig::until("the session is refreshed", || {
+        browser.echo("/echo", "").all("X-Auth-Name") == ["Zoë Neu"]
+    });
+    let calls = op.calls();
+    assert!(calls.refresh >= 1 && calls.reused == 0, "{}", calls.refresh);
+    let (_, second) = assertion(&calls.token_request.form());
+    assert_eq!(second["aud"], json!(op.issuer()));
+    assert_ne!(first["jti"], second["jti"]);
+}
+
+#[test]
 fn the_key_id_is_the_thumbprint_of_the_public_key() {
     let (op, folder) = (provider(Manner::Plain), Folder::new());
     folder.write("client.pem", &pem(&PKCS_ED25519));

@@ -127,6 +127,17 @@ impl Browser {
         self.deliver(&callback)
     }
 
+    /// Signs out, at the provider too where the gateway leads there; gives the answer of the gateway's last page.
+    pub fn sign_out(&mut self, target: &str) -> Answer {
+        let out = self.post(target, &[], true);
+        let home = format!("http://{}/", self.host);
+        if out.status != 303 || out.location().starts_with('/') || out.location().starts_with(&home) {
+            return out;
+        }
+        let back = self.visit_provider(out.location());
+        self.open(&back.target)
+    }
+
     /// Signs in and sees that it went well.
     pub fn signed_in(gateway: &Gateway, target: &str) -> Self {
         let mut browser = Self::new(gateway);

@@ -62,15 +62,15 @@ export class Browser {
     return this.follow(page, (address) => address.startsWith(`${this.home}/.midgate/callback`));
   }
 
-  // Posts the first form of a page as its button would.
-  submit(page) {
+  // Posts the first form of a page as its button would, which may have a name and a value of its own.
+  submit(page, ...button) {
     const { action, fields } = form(page);
     const self = new URL(page.url).origin;
     const formAction = policy(page, 'form-action')?.map((source) => (source === "'self'" ? self : source));
     const address = new URL(action || page.url, page.url).href;
     mayPost(formAction, address);
     const isHidden = page.header('referrer-policy') === 'no-referrer';
-    const body = new URLSearchParams(fields).toString();
+    const body = new URLSearchParams([...fields, ...button]).toString();
     return this.navigate({ method: 'POST', address, initiator: page.url, isHidden, formAction, body, headers: FORM });
   }
 

@@ -25,7 +25,8 @@ const ENDPOINTS = {
 };
 
 export class Certified {
-  // Starts a provider that knows one client, the gateway at `url`; `offers` switches features on.
+  // Starts a provider that knows one client, the gateway at `url`; what `client` adds may be made of that address, and
+  // `offers` switches features on.
   static async start(url, client = {}, offers = {}) {
     const certified = new Certified();
     certified.offers = offers;
@@ -34,7 +35,7 @@ export class Certified {
       client_secret: 'SECRET_zz',
       redirect_uris: [`${url}/.midgate/callback`],
       token_endpoint_auth_method: 'client_secret_basic',
-      ...client,
+      ...(typeof client === 'function' ? client(url) : client),
     };
     certified.calls = { authorization: 0, token: 0, userinfo: 0, jwks: 0, pushed: 0 };
     // The parameters of every authorization request, the oldest first, pushed or not.
@@ -43,6 +44,8 @@ export class Certified {
     certified.carried = [];
     // What the person at the provider does: the result of a login, made of the request's parameters.
     certified.person = (asked) => ({ acr: asked.acr_values || 'low', amr: ['pwd'] });
+    // Seconds that access tokens live from now on.
+    certified.accessTokenLife = 60;
     // Endpoints that take a request and never answer.
     certified.silent = new Set();
     certified.storage = new Map();
@@ -96,6 +99,11 @@ export class Certified {
     this.handler = this.provider.callback();
   }
 
+  // Takes back what everybody agreed to: no refresh token is good any more.
+  revoke() {
+    for (const key of this.storage.keys()) if (key.startsWith('Grant ')) this.storage.delete(key);
+  }
+
   settings(keys) {
     const { storage } = this;
     const policy = interactionPolicy.base();
@@ -110,7 +118,18 @@ export class Certified {
       jwks: { keys },
       cookies: { keys: ['a key for the provider’s own cookies'] },
       // Seconds; a code lives as short as Mobile ID's.
-      ttl: { AuthorizationCode: 10, AccessToken: 60, IdToken: 60, Interaction: 60, Grant: 3600, Session: 3600 },
+      ttl: {
+        AuthorizationCode: 10,
+        AccessToken: () => this.accessTokenLife,
+        IdToken: 60,
+        Interaction: 60,
+        RefreshToken: 3600,
+        Grant: 3600,
+        Session: 3600,
+      },
+      // Each is good once, whatever the scope says.
+      issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
+      rotateRefreshToken: true,
       acrValues: ['low', 'high'],
       enabledJWA: {
         idTokenSigningAlgValues: ALGORITHMS,
@@ -123,8 +142,9 @@ export class Certified {
       interactions: { policy, url: (ctx, interaction) => `/interaction/${interaction.uid}` },
       features: {
         devInteractions: { enabled: false },
-        // As Mobile ID: no end-session endpoint is known of it.
-        rpInitiatedLogout: { enabled: false },
+        // As Mobile ID, unless the client has an address to come back to: no end-session endpoint is known of it.
+        rpInitiatedLogout: { enabled: this.client.post_logout_redirect_uris !== undefined },
+        backchannelLogout: { enabled: this.client.backchannel_logout_uri !== undefined },
         jwtUserinfo: { enabled: true },
         pushedAuthorizationRequests: {
           enabled: Boolean(this.offers.par),
@@ -168,7 +188,8 @@ function wantsMore(ctx) {
 async function consent(ctx) {
   const { Grant } = ctx.oidc.provider;
   const known = ctx.oidc.session.grantIdFor(ctx.oidc.client.clientId);
-  if (known) return Grant.find(known);
+  const found = known && (await Grant.find(known));
+  if (found) return found;
   const grant = new Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
   grant.addOIDCScope('openid profile');
   await grant.save();
