@@ -125,8 +125,13 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
             refused(&caller, &Page::Forbidden { reason: reason.word(), logout: Some(&logout) }, Some(route))
         }
         Decision::Login(ask) => {
-            let identity = session.as_ref().map(|(session, _)| &session.identity);
-            let given = Given { dtbd: route.dtbd.as_deref(), identity, query: None };
+            let session = session.as_ref().map(|(session, _)| &**session);
+            let given = Given {
+                dtbd: route.dtbd.as_deref(),
+                identity: session.map(|session| &session.identity),
+                query: None,
+                from: caller.came_from(session, &view.target()),
+            };
             let reply = answers::login_needed(&caller, &view, &ask, given).await;
             Admitted::Reply(Box::new(reply), Some(Arc::clone(route)))
         }

@@ -85,6 +85,16 @@ struct Entry {
 }
 
 impl Phone {
+    /// What a template calls `enrolled.…`.
+    pub(crate) fn find(&self, field: &str) -> Option<&str> {
+        match field {
+            "sn" => self.sn.as_deref(),
+            "keyringId" => self.keyring_id.as_deref(),
+            "phone_number" => self.phone_number.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Whether it says anything that tells phones apart.
     pub(crate) fn is_known(&self) -> bool {
         self.sn.is_some() || self.keyring_id.is_some()

@@ -5,6 +5,7 @@
 
 mod answer;
 mod given;
+mod level4;
 mod pending;
 
 use std::collections::HashMap;
@@ -21,13 +22,17 @@ use crate::enrolment::Enrolments;
 use crate::headers::CookieNames;
 use crate::identity::Identity;
 use crate::policy::{Ask, Ladder, Reason, is_fresh};
-use crate::provider::{Authorization, Failure, Freshness, NotSent, Provider, ProviderError, Redemption};
+use crate::provider::{
+    Authorization, ENROLLED, Failure, Freshness, NotSent, Provider, ProviderError, Redemption,
+};
 use crate::seal::{Sealer, random};
 use crate::session::{Fresh, Key, LoginTrace, Session, hash};
 
 pub(crate) use self::answer::{AGAIN, Answer, Said};
-pub(crate) use self::given::Given;
+pub(crate) use self::given::{CameFrom, Given};
 pub(crate) use self::pending::{Jar, PendingLogin};
+
+use self::level4::Plan;
 
 /// `[login]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +91,8 @@ pub(crate) struct Start<'a> {
     pub(crate) origin: &'a str,
     /// The page to return to.
     pub(crate) target: &'a str,
+    /// The address of our own that begins this login again, for somebody who must first be known.
+    pub(crate) again: &'a str,
     /// The languages that the visitor wants, the most wanted first.
     pub(crate) languages: &'a [&'a str],
     /// The language of our own pages for this visitor.
@@ -136,6 +143,15 @@ pub(crate) enum LoginError {
     /// The level or the freshness asked for was not reached (I6).
     #[error("login came back weaker than asked: {}", .reason.word())]
     TooWeak { reason: Reason, wanted: String },
+    /// The highest level needs a phone that is known, and this person's is not.
+    #[error("nothing is enrolled for the person")]
+    NotEnrolled { user_key: String },
+    /// Another phone, or another person's, answered than the enrolled one.
+    #[error("another phone answered than the enrolled one")]
+    OtherPhone { user_key: String },
+    /// What people enrolled cannot be read or written.
+    #[error("enrolments: {0}")]
+    Enrolments(std::io::Error),
 }
 
 impl From<NotSent> for LoginError {
@@ -155,16 +171,29 @@ impl LoginError {
             Self::Refused(error) => error.trouble.word(),
             Self::Provider(failure) => failure.reason(),
             Self::TooWeak { reason, .. } => reason.word(),
+            Self::NotEnrolled { .. } => "not-enrolled",
+            Self::OtherPhone { .. } => "other-phone",
+            Self::Enrolments(_) => "enrolments-unreadable",
         }
     }
 }
 
 impl LoginError {
+    /// The person whom the operator must look after.
+    pub(crate) fn user_key(&self) -> Option<&str> {
+        match self {
+            Self::NotEnrolled { user_key } | Self::OtherPhone { user_key } => Some(user_key),
+            Self::Stale(_) | Self::Refused(_) | Self::Provider(_) => None,
+            Self::TooWeak { .. } | Self::Enrolments(_) => None,
+        }
+    }
+
     /// What the provider's support asks for.
     pub(crate) fn trace(&self) -> Option<&str> {
         match self {
             Self::Refused(error) => error.trace.as_deref(),
             Self::Stale(_) | Self::Provider(_) | Self::TooWeak { .. } => None,
+            Self::NotEnrolled { .. } | Self::OtherPhone { .. } | Self::Enrolments(_) => None,
         }
     }
 }
@@ -184,6 +213,11 @@ impl From<LoginError> for Failed {
 }
 
 impl Login {
+    /// Whether somebody else could have begun a login that makes a phone ring: the person is asked first.
+    pub(crate) fn needs_a_word(&self, provider: &Provider, given: &Given<'_>) -> bool {
+        given.from == CameFrom::Elsewhere && given.rings(provider.settings())
+    }
+
     /// Begins a login at a provider; the pending login goes into a sealed cookie of its own.
     ///
     /// # Errors
@@ -195,16 +229,30 @@ impl Login {
         start: Start<'_>,
         jar: Jar<'_>,
     ) -> Result<Begun, LoginError> {
+        let door = self.doors.get(provider.id());
+        let wanted = self.acr_to_ask(provider.id(), &ask.acr);
+        let signed_in = start.given.identity.filter(|identity| *identity.provider == **provider.id());
+        let phones = door.map_or(&Phones::Unknown, |door| &door.phones);
+        let plan = Plan::make(phones, wanted, signed_in).await?;
+        let (acr, target, levels) = match plan {
+            Plan::AsAsked | Plan::WithPhone(_) => (wanted, start.target, ask.acr.clone()),
+            // Back to where the login began, then as somebody who is known.
+            Plan::IdentifyFirst => {
+                (door.and_then(|door| level4::first_level(&door.ladder)), start.again, Vec::new())
+            }
+        };
+        let phone = plan.phone();
         let mut pending = PendingLogin {
             state: token(),
             nonce: token(),
             verifier: token(),
             provider: provider.id().to_string(),
             origin: start.origin.to_owned(),
-            target: start.target.to_owned(),
-            acr: ask.acr.clone(),
+            target: target.to_owned(),
+            acr: levels,
             max_age: ask.max_age.map(|age| age.as_secs()),
             freshness: Freshness::AuthTime,
+            phone_of: signed_in.filter(|_| phone.is_some()).map(|identity| identity.user_key.to_string()),
             begun: start.now,
         };
         let sent = provider
@@ -214,13 +262,16 @@ impl Login {
                 nonce: &pending.nonce,
                 // RFC 7636 §4.2.
                 code_challenge: &URL_SAFE_NO_PAD.encode(hash(pending.verifier.as_bytes())),
-                acr: self.acr_to_ask(provider.id(), &ask.acr),
+                acr,
                 fresh: ask.max_age.is_some(),
                 max_age: ask.max_age,
                 ui_locale: provider.locale(start.languages, start.language).as_deref(),
                 domain_hint: None,
                 dtbd: start.given.dtbd,
-                find: &|name| start.given.find(provider.id(), name),
+                find: &|name| match name.strip_prefix(ENROLLED) {
+                    Some(field) => phone.and_then(|phone| phone.find(field)).map(Into::into),
+                    None => start.given.find(provider.id(), name),
+                },
                 now: start.now,
             })
             .await?;
@@ -268,6 +319,9 @@ impl Login {
             .map_err(|failure| failed(failure.into()))?;
         verified.identity.auth_time = pending.auth_time(verified.identity.auth_time);
         weaker(&pending, &door.ladder, &verified.identity, back.now).map_err(failed)?;
+        level4::check(&door.phones, &pending, &door.ladder, &verified.identity, &verified.phone)
+            .await
+            .map_err(failed)?;
         let mut identity = verified.identity;
         if let Some(earlier) = back.session.filter(|_| pending.is_step_up()) {
             identity.inherit(&earlier.identity);

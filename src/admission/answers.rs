@@ -10,13 +10,19 @@ use http::request::Parts;
 use serde_json::json;
 
 use super::Site;
-use crate::login::{Given, Jar, LoginError, Start};
+use crate::login::{CameFrom, Given, Jar, LoginError, Start};
 use crate::pages::{Language, Page, Visit, error_json};
 use crate::policy::{Ask, Reason};
-use crate::provider::{Failure, Provider};
+use crate::provider::{Failure, Provider, Trouble};
 use crate::reply::Reply;
 use crate::request::{Kind, View};
+use crate::session::Session;
 use crate::telemetry::{AUDIT, count_login};
+
+/// An address of our own that a login cookie has room for.
+const LONGEST_AGAIN: usize = 2048;
+/// Seconds after a login in which the page that it led to counts as the next step of it.
+const NEXT_STEP: u64 = 60;
 
 /// Who waits for an answer of ours.
 pub(crate) struct Caller<'r> {
@@ -35,6 +41,22 @@ impl Caller<'_> {
     pub(super) fn language(&self) -> Language {
         let header = self.head.headers.get(header::ACCEPT_LANGUAGE);
         Language::choose(header.and_then(|value| value.to_str().ok()))
+    }
+
+    /// Whose doing a request for `target` is (W3C Fetch Metadata); a browser that does not tell is not believed.
+    ///
+    /// What comes back from a provider is another site's doing to the browser, but when the login of a moment ago was
+    /// to lead just there, it is a step of ours.
+    pub(super) fn came_from(&self, session: Option<&Session>, target: &str) -> CameFrom {
+        let site = text(self.head, &HeaderName::from_static("sec-fetch-site"));
+        let is_next_step = session.is_some_and(|session| {
+            *session.login.target == *target && self.now.saturating_sub(session.created) < NEXT_STEP
+        });
+        match site {
+            Some("same-origin" | "none") => CameFrom::Here,
+            _ if is_next_step => CameFrom::Here,
+            Some(_) | None => CameFrom::Elsewhere,
+        }
     }
 
     /// A page for people.
@@ -167,11 +189,19 @@ pub(super) async fn begin(
         let choice = caller.login_path(None, target);
         return Reply::redirect(StatusCode::FOUND, &choice).because(ask.reason.word());
     };
+    let wanted = ask.acr.iter().find(|value| door.ladder.knows(value)).or(ask.acr.first());
+    let more = wanted.map(|acr| ("acr", acr.clone())).into_iter().collect();
+    let again = caller.login_path_with(Some(door.provider.id()), target, &more);
+    if site.login.needs_a_word(&door.provider, &given) {
+        return caller.page(&Page::BeginLogin { login: &again }).because("begun-elsewhere");
+    }
     let origin = origins.of(host);
     let languages = Language::wanted(text(caller.head, &header::ACCEPT_LANGUAGE));
     let start = Start {
         origin: &origin,
         target,
+        // A target that is long already says enough: its route asks for the level once more.
+        again: if again.len() <= LONGEST_AGAIN { &again } else { target },
         languages: &languages,
         language: caller.language().tag(),
         given,
@@ -199,6 +229,7 @@ pub(super) fn note_failure(caller: &Caller<'_>, provider: &str, error: &LoginErr
     let trace = error.trace().unwrap_or_default();
     tracing::warn!(
         target: AUDIT, { audit.event = "login", audit.result = "failed", policy.reason = error.reason(),
+        audit.subject = caller.site.audit_subject.of_key(error.user_key()),
         provider.name = provider, provider.trace = trace, request.id = caller.request_id,
         error.message = %error }, "login failed");
     count_login(provider, error.reason());
@@ -217,6 +248,11 @@ pub(super) fn failed(caller: &Caller<'_>, error: &LoginError, login: Option<(&Pr
             caller.refuse(&Page::LoginFailed { trouble: error.trouble, trace: error.trace.as_deref(), again })
         }
         LoginError::TooWeak { wanted, .. } => caller.refuse(&Page::TooWeak { wanted, again }),
+        LoginError::NotEnrolled { .. } => caller.refuse(&Page::NotEnrolled),
+        LoginError::OtherPhone { .. } => {
+            caller.refuse(&Page::LoginFailed { trouble: Trouble::SerialMismatch, trace: None, again })
+        }
+        LoginError::Enrolments(_) => caller.refuse(&Page::Broken),
         LoginError::Provider(failure) => caller.refuse(&provider_page(failure, again)),
     }
 }

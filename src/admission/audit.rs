@@ -24,6 +24,13 @@ impl AuditSubject {
     }
 }
 
+impl AuditSubject {
+    /// The same of somebody of whom only the key is at hand.
+    pub(super) fn of_key(self, user_key: Option<&str>) -> Option<&str> {
+        user_key.filter(|_| self != Self::Off)
+    }
+}
+
 impl Site {
     /// Notes what became of a session; `request_id` is empty where no request did it.
     pub(crate) fn audit(

@@ -39,6 +39,7 @@ pub(super) async fn login(caller: &Caller<'_>, view: &View<'_>) -> Reply {
         dtbd: route.and_then(|route| route.dtbd.as_deref()),
         identity: session.as_ref().map(|session| &session.identity),
         query: Some(&parameters),
+        from: caller.came_from(session.as_deref(), &view.target()),
     };
     match ask.providers.as_slice() {
         [_] => begin(caller, &view.host, &ask, &target, given).await,

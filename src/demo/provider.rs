@@ -5,6 +5,7 @@
 
 mod client;
 mod endpoints;
+mod level4;
 mod logout;
 mod manner;
 mod par;

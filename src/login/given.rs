@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use crate::identity::Identity;
-use crate::provider::Settings;
+use crate::provider::{ENROLLED, Settings};
 
 /// Beside the route and the ask.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,6 +17,17 @@ pub(crate) struct Given<'g> {
     pub(crate) identity: Option<&'g Identity>,
     /// Parameters of the visitor's request to the login endpoint.
     pub(crate) query: Option<&'g HashMap<String, String>>,
+    pub(crate) from: CameFrom,
+}
+
+/// Whose doing it is that a login begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum CameFrom {
+    /// The person's own, or that of a page or step of ours.
+    Here,
+    /// Another site's, or nobody can tell.
+    #[default]
+    Elsewhere,
 }
 
 /// Bytes of a value that a visitor may bring along.
@@ -28,6 +39,20 @@ impl Given<'_> {
         let names = provider.request.iter().flat_map(|(_, value)| value.names());
         let named = names.filter_map(|name| name.strip_prefix("query."));
         named.filter_map(|name| Some((name, self.query?.get(name)?.clone()))).collect()
+    }
+
+    /// Whether a login would make a phone ring that the provider is told of: the visitor's, or the signed-in person's.
+    pub(super) fn rings(&self, provider: &Settings) -> bool {
+        let mut hints = provider.request.iter().filter(|(name, _)| name == "login_hint");
+        let is_known = |name: &str| {
+            let of_enrolment = name.starts_with(ENROLLED) && self.is_signed_in(&provider.id);
+            of_enrolment || self.find(&provider.id, name).is_some()
+        };
+        hints.any(|(_, value)| value.names().into_iter().any(is_known))
+    }
+
+    fn is_signed_in(&self, provider: &str) -> bool {
+        self.identity.is_some_and(|identity| *identity.provider == *provider)
     }
 
     /// Looks up a name of a template: `query.…`, or a name of the session's identity.
@@ -67,7 +92,7 @@ mod tests {
         let mut query = HashMap::from(query);
         query.insert("fits".to_owned(), "x".repeat(1024));
         query.insert("long".to_owned(), "x".repeat(1025));
-        let given = Given { identity: Some(&identity), query: Some(&query), dtbd: None };
+        let given = Given { identity: Some(&identity), query: Some(&query), ..Given::default() };
         for (name, value) in [
             ("phone_number", Some(json!("+41791234567"))),
             ("sub", Some(json!("s"))),

@@ -39,6 +39,9 @@ pub(crate) struct PendingLogin {
     /// What tells when the person was authenticated.
     #[serde(rename = "f", default, skip_serializing_if = "is_usual")]
     pub(crate) freshness: Freshness,
+    /// The user key of the person whose phone was told to the provider.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) phone_of: Option<String>,
     /// Unix seconds.
     #[serde(rename = "b")]
     pub(crate) begun: u64,

@@ -56,6 +56,7 @@ fn pending(acr: &[&str], max_age: Option<u64>) -> PendingLogin {
         acr: acr.iter().map(|s| (*s).to_owned()).collect(),
         max_age,
         freshness: Freshness::AuthTime,
+        phone_of: None,
         begun: 1000,
     }
 }

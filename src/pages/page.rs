@@ -43,6 +43,10 @@ pub(crate) enum Page<'a> {
     Choice {
         choices: &'a [Choice<'a>],
     },
+    /// A login that would make a phone ring was begun from another site; `login` goes on.
+    BeginLogin {
+        login: &'a str,
+    },
     /// The provider answered with an error; `again` begins a new login.
     LoginFailed {
         trouble: Trouble,
@@ -163,6 +167,7 @@ impl Page<'_> {
             Self::LogoutRefused { .. } => StatusCode::FORBIDDEN,
             Self::ConfirmLogout { .. } | Self::SignedOut { .. } => StatusCode::OK,
             Self::WhoAmI(_) | Self::Repost { .. } | Self::Choice { .. } => StatusCode::OK,
+            Self::BeginLogin { .. } => StatusCode::OK,
         }
     }
 
@@ -200,6 +205,7 @@ impl Page<'_> {
             Self::LogoutRefused { .. } => Some("logout_refused"),
             Self::ConfirmLogout { .. } | Self::SignedOut { .. } => None,
             Self::WhoAmI(_) | Self::Repost { .. } | Self::Choice { .. } => None,
+            Self::BeginLogin { .. } => None,
         }
     }
 
@@ -218,6 +224,7 @@ impl Page<'_> {
     pub(super) fn texts(&self) -> &'static str {
         match self {
             Self::Choice { .. } => "choice",
+            Self::BeginLogin { .. } => "begin-login",
             Self::LoginFailed { trouble, .. } => trouble_word(*trouble),
             Self::ProviderBadAnswer { .. } => "provider-bad-answer",
             Self::ProviderNoAnswer { .. } => "provider-no-answer",

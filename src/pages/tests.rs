@@ -73,6 +73,7 @@ fn all<'a>(identity: &'a Identity) -> Vec<(String, Page<'a>)> {
     let mut pages: Vec<Page<'_>> = TROUBLES.map(trouble).into();
     pages.extend([
         Page::Choice { choices: &CHOICES },
+        Page::BeginLogin { login: again },
         Page::ProviderBadAnswer { reason: "nonce-mismatch", again },
         Page::ProviderNoAnswer { again },
         Page::ProviderUnavailable { again },
@@ -154,7 +155,10 @@ fn statuses_are_those_of_the_contract() {
     let table: Vec<_> =
         all(&identity).iter().map(|(_, page)| (page.status().as_u16(), page.texts())).collect();
     let with = |status: u16| table.iter().filter(|row| row.0 == status).map(|row| row.1).collect::<Vec<_>>();
-    assert_eq!(with(200), ["choice", "confirm-logout", "signed-out", "signed-out-here", "session", "repost"]);
+    assert_eq!(
+        with(200),
+        ["choice", "begin-login", "confirm-logout", "signed-out", "signed-out-here", "session", "repost"]
+    );
     assert_eq!(with(400), ["login-stale", "login-stale", "bad-request"]);
     assert_eq!(with(401), ["signed-out-form", "not-signed-in"]);
     assert_eq!(

@@ -72,7 +72,7 @@ pub(super) fn compose(page: &Page<'_>, visit: &Visit<'_>, words: &Section) -> Vi
         Page::ProviderBadAnswer { .. } | Page::ProviderNoAnswer { .. } => message(page, visit, words),
         Page::ProviderUnavailable { .. } => message(page, visit, words),
         Page::TooWeak { .. } | Page::MissingClaim { .. } => message(page, visit, words),
-        Page::NotEnrolled => message(page, visit, words),
+        Page::NotEnrolled | Page::BeginLogin { .. } => message(page, visit, words),
         Page::SignedOutForm { .. } | Page::NotSignedIn { .. } => message(page, visit, words),
         Page::Forbidden { .. } | Page::NotFound => message(page, visit, words),
         Page::MethodNotAllowed { .. } | Page::UnknownHost => message(page, visit, words),
@@ -125,6 +125,7 @@ pub(super) fn symbol(page: &Page<'_>) -> &'static str {
         Page::SignedOut { .. } => Symbol::Done,
         Page::WhoAmI(_) | Page::ConfirmLogout { .. } | Page::Repost { .. } => Symbol::Person,
         Page::Choice { .. } => Symbol::Person,
+        Page::BeginLogin { .. } => Symbol::Phone,
         Page::ProviderBadAnswer { .. } | Page::MissingClaim { .. } => Symbol::Stop,
         Page::NotFound | Page::MethodNotAllowed { .. } | Page::UnknownHost => Symbol::Stop,
         Page::BadRequest { .. } | Page::TooLarge | Page::HeadersTooLarge => Symbol::Stop,
@@ -172,6 +173,7 @@ fn actions<'a>(page: &Page<'a>, visit: &Visit<'a>) -> Vec<Action<'a>> {
         }
         Page::NotFound | Page::MethodNotAllowed { .. } | Page::BadRequest { .. } => vec![home],
         Page::NotEnrolled => vec![home],
+        Page::BeginLogin { login } => vec![Action { label: "sign_in", href: login }, home],
         Page::TooLarge | Page::HeadersTooLarge => vec![home],
         // On a host that is not ours no path of ours can be right.
         Page::UnknownHost => Vec::new(),

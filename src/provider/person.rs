@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Settings;
 use super::id_token::auth_time;
+use crate::enrolment::Phone;
 use crate::identity::{Claims, Identity, names, user_key};
 
 /// Claims that only the ID token may make.
@@ -61,5 +62,17 @@ impl Settings {
             auth_time: auth_time(id_token),
             claims: self.claims.apply(id_token, userinfo),
         }
+    }
+}
+
+/// What a login says of the phone that answered; UserInfo wins over the ID token.
+pub(super) fn phone(id_token: &Claims, userinfo: Option<&Claims>) -> Phone {
+    let find = |name: &str| userinfo.and_then(|claims| claims.get(name)).or_else(|| id_token.get(name));
+    let text =
+        |name: &str| find(name).and_then(Value::as_str).filter(|text| text.len() <= 255).map(str::to_owned);
+    Phone {
+        sn: text("mid_profile_serial"),
+        keyring_id: text("mid_pk_keyringid"),
+        phone_number: text("phone_number"),
     }
 }

@@ -15,7 +15,8 @@ use super::http::Answer;
 use super::id_token::{self, Expected, Nonce};
 use super::keys::KeySet;
 use super::metadata::Metadata;
-use super::{Failure, Provider, Settings, json, oauth_word};
+use super::{Failure, Provider, Settings, json, oauth_word, person};
+use crate::enrolment::Phone;
 use crate::identity::{Claims, Identity, find_claim};
 use crate::secret::Secret;
 use crate::session::{self, hash};
@@ -46,6 +47,8 @@ pub(crate) struct Verified {
     pub(crate) sid: Option<String>,
     /// When the ID token was issued, by the provider's clock, in Unix seconds.
     pub(crate) issued: u64,
+    /// What the phone showed of itself.
+    pub(crate) phone: Phone,
     /// What the settings ask to keep.
     pub(crate) tokens: Option<Box<session::Tokens>>,
 }
@@ -104,7 +107,8 @@ pub(super) async fn redeem(provider: &Provider, redemption: &Redemption<'_>) -> 
     required(provider, &identity, &claims, userinfo.as_ref())?;
     let tokens = tokens.kept(&provider.settings, &claims, redemption.nonce, now);
     let (sid, issued) = (id_token::short_text(&claims, "sid"), id_token::issued(&claims));
-    Ok(Verified { identity, sid, issued, tokens })
+    let phone = person::phone(&claims, userinfo.as_ref());
+    Ok(Verified { identity, sid, issued, phone, tokens })
 }
 
 /// The token request: once, and never again, since a code lives once (RFC 6749 §4.1.2).

@@ -8,6 +8,7 @@ mod choice;
 mod config;
 mod hostile_browser;
 mod hostile_provider;
+mod level4;
 mod listeners;
 mod login;
 mod logout;

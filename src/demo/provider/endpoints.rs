@@ -10,7 +10,7 @@ use super::super::jose::{Key, sha256};
 use super::super::phone;
 use super::client::{CERTIFICATE, is_client};
 use super::manner::PEOPLE;
-use super::{CODE, EC, Grant, Manner, Proof, Shared, logout, now, par};
+use super::{CODE, EC, Grant, Manner, Proof, Shared, level4, logout, now, par};
 
 /// Longer than any deadline of the gateway's.
 pub(super) const SLOW: Duration = Duration::from_secs(20);
@@ -160,7 +160,7 @@ pub(super) fn objection(
     if !acr.is_empty() && manner != Manner::B2c && !acr.split(' ').any(|acr| manner.levels().contains(&acr)) {
         return invalid("mid_req_1020_TRACE1020 - Unknown acr_values");
     }
-    None
+    level4::objection(manner, parameters).and_then(invalid)
 }
 
 /// What the person did at the page.
@@ -179,6 +179,11 @@ fn decide(shared: &Shared, request: &Request) -> Response {
 }
 
 fn approve(shared: &Shared, parameters: BTreeMap<String, String>, person: usize) -> Response {
+    let Some(who) = PEOPLE.get(person) else { return Response::new(400, "text/plain", "nobody") };
+    if level4::is_another(shared.settings.manner, &parameters, who) {
+        let text = "mid_auth_3030_TRACE3030 - Serial number does not match";
+        return refuse(shared, &parameters, "access_denied", text);
+    }
     let code = format!("CODE_zz{}", sha256(&format!("{:?} {parameters:?}", Instant::now())));
     let fields = vec![("code".to_owned(), code.clone())];
     let reply = send_back(shared, &parameters, fields);

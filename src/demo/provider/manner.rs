@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::jose::sha256;
-use super::{Settings, Shared};
+use super::{Settings, Shared, level4};
 
 /// In whose manner a provider behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(in crate::demo) struct Person {
     pub(in crate::demo) first: &'static str,
     pub(in crate::demo) last: &'static str,
     phone: &'static str,
-    document: &'static str,
+    pub(super) document: &'static str,
 }
 
 /// The people who have a phone here.
@@ -163,7 +163,7 @@ impl Shared {
         if self.has("odd-end-session") {
             document["end_session_endpoint"] = json!("http://op.test/plain-http");
         }
-        if manner.offers_par() || self.has("offers-par") {
+        if (manner.offers_par() && !self.has("no-par")) || self.has("offers-par") {
             document["pushed_authorization_request_endpoint"] = json!(url(par));
         }
         if self.has("par-required") {
@@ -190,7 +190,7 @@ impl Shared {
         match self.settings.manner {
             Manner::MobileId => json!({
                 "sub": sub, "name": name, "phone_number": person.phone, "phone_number_verified": true,
-                "mid_profile_serial": format!("MIDCHE{}", person.document), "mid_geo_country": "CH",
+                "mid_profile_serial": level4::serial(person), "mid_geo_country": "CH",
                 "mid_geo_accuracy": 12.5, "mid_profile_sim_status": "active"
             }),
             Manner::Idemia => json!({

@@ -10,7 +10,7 @@ const HINT: &str = "preset = \"mobileid-ch\"\nrequest = { login_hint = { json = 
                     hints = [{ msisdn = \"{query.login_hint}\" }, { msisdn = \"{phone_number}\", sn = \"{enrolled.sn}\", \
                     keyringId = \"{enrolled.keyringId}\" }] } } }";
 
-const LEVELS: &str = "[[route]]\nupstream = \"{up}\"\n[[route]]\npath = \"/high/\"\nupstream = \"{up}\"\nrequire = { acr = \"mid_al4_any\" }\n";
+const LEVELS: &str = "[[route]]\nupstream = \"{up}\"\n[[route]]\npath = \"/high/\"\nupstream = \"{up}\"\nrequire = { acr = \"mid_al3_simcard\" }\n";
 
 fn hint(setting: &Setting) -> Value {
     let calls = setting.provider.calls();

@@ -5,11 +5,19 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// An answer, read whole.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = self.text();
+        let main = text.find("<main").and_then(|at| text.get(at..)).unwrap_or(&text);
+        write!(f, "{} {:?} {main:.2000}", self.status, self.headers)
+    }
 }
 
 impl Answer {

@@ -1,5 +1,7 @@
 //! What is asked of a provider beside the protocol's own parameters, and what never is.
 
+use serde_json::json;
+
 use super::super::super::file::{self, OrFalse, RequestValue as Written, When};
 use super::super::super::problem::path;
 use super::super::{Desk, dtbd, headers};
@@ -65,6 +67,16 @@ pub(super) fn request(
             Some(value) => request.push((name.clone(), value)),
             None => good = false,
         }
+    }
+    let takes_phone = provider.enrolment.is_some() || provider.insecure_level4_from_session;
+    if takes_phone && !provider.request.contains_key("login_hint") {
+        // Without it the provider would have nothing to compare the phone with.
+        let hint = json!({ "hints": [{
+            "msisdn": "{enrolled.phone_number}", "sn": "{enrolled.sn}", "keyringId": "{enrolled.keyringId}"
+        }] });
+        let hint = RequestValue::json(&hint).ok()?;
+        check_the_way(provider, &hint, &format!("{key}.pushed_authorization"), desk);
+        request.push(("login_hint".to_owned(), hint));
     }
     good.then_some(request)
 }
