@@ -29,7 +29,6 @@ const TABLE: &[(&str, Asks, &str)] = &[
     ("listen.tls.*.client_ca_file", AtAll, "remove it"),
     ("listen.tls.*.redirect_http", AtAll, "let the load balancer redirect to https"),
     ("listen.tls.*.hsts", AtAll, "let the application send Strict-Transport-Security"),
-    ("pages.template_dir", AtAll, "colour, logo_file, product_name and texts_file change the look"),
     ("route.*.audience", AtAll, "applications read the identity from the headers"),
     ("route.*.bearer", AtAll, "machines need a public route that checks their tokens itself"),
     ("route.*.require.policy_file", AtAll, "use require.claims or require.allow_file"),
