@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use http::header::HeaderValue;
 use pingora_core::{Error, ErrorSource};
-use pingora_proxy::Session;
+use pingora_http::RequestHeader;
 
 use super::Snapshot;
 use crate::admission::{Passage, Refused};
@@ -92,17 +92,15 @@ impl Ctx {
     }
 
     /// Notes what the log and the upstream will be told of the request.
-    pub(super) fn arrive(&mut self, session: &Session) {
+    pub(super) fn arrive(&mut self, head: &RequestHeader, peer: Option<IpAddr>) {
         self.started = Instant::now();
         self.now = unix_now();
         let edge = &self.snapshot.edge;
-        let address = session.client_addr();
-        self.peer = address.and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
+        self.peer = peer.map(|peer| peer.to_canonical());
         self.peer_is_trusted = match self.peer {
             Some(peer) => edge.trusted.iter().any(|network| network.contains(&peer)),
             None => edge.trusts_unix,
         };
-        let head = session.req_header();
         self.request_id = Some(match head.headers.get("x-request-id") {
             Some(given) if is_good_id(given) => given.clone(),
             _ => new_id(),

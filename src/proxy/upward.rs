@@ -4,13 +4,13 @@
 //! can name one of ours away.
 //! *Source:* PRODUCT §5; RFC 7239 and its older `X-Forwarded-*`.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
-use pingora_proxy::Session;
 
 use super::Ctx;
 use crate::admission::Passage;
@@ -41,8 +41,8 @@ pub(super) fn origin_form(target: &[u8]) -> &[u8] {
     }
 }
 
-/// Rewrites the request for its upstream.
-pub(super) fn rewrite(session: &Session, request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+/// Rewrites a request for its upstream; `incoming` is the request as it came.
+pub(super) fn rewrite(incoming: &RequestHeader, request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
     // I1: no permit, no upstream.
     let Some(passage) = &ctx.passage else { return Error::e_explain(ErrorType::InternalError, "no permit") };
     let forwarded_for = forwarded_for(request, ctx);
@@ -61,8 +61,8 @@ pub(super) fn rewrite(session: &Session, request: &mut RequestHeader, ctx: &Ctx)
         CookieChange::Replace(line) => request.insert_header(header::COOKIE, line)?,
     }
     // RFC 9112 §3.2.2: absolute form is for proxies; the decision was made on the path.
-    let target = target(session, passage)?;
-    if request.raw_path() != target {
+    let target = target(incoming, passage);
+    if request.raw_path() != &*target {
         request.set_raw_path(&target)?;
     }
     if let Some(forwarded_for) = forwarded_for {
@@ -124,11 +124,11 @@ fn set_host(request: &mut RequestHeader, passage: &Passage, ctx: &Ctx) -> Result
 }
 
 /// The bytes that were decided on, less the route's prefix where it is to be cut.
-fn target(session: &Session, passage: &Passage) -> Result<Vec<u8>> {
-    let target = origin_form(session.req_header().raw_path());
-    let PathPattern::Prefix(prefix) = &passage.route.path else { return Ok(target.to_vec()) };
+fn target<'r>(incoming: &'r RequestHeader, passage: &Passage) -> Cow<'r, [u8]> {
+    let target = origin_form(incoming.raw_path());
+    let PathPattern::Prefix(prefix) = &passage.route.path else { return Cow::Borrowed(target) };
     if !passage.route.strip_prefix || prefix == "/" {
-        return Ok(target.to_vec());
+        return Cow::Borrowed(target);
     }
     // Counted in segments, since the prefix may be spelt with escapes.
     let segments = prefix.matches('/').count() - 1;
@@ -137,5 +137,5 @@ fn target(session: &Session, passage: &Passage) -> Result<Vec<u8>> {
     let cut = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').nth(segments).map(|(at, _)| at);
     let rest = cut.and_then(|at| path.get(at..)).unwrap_or_default();
     let rest = rest.iter().position(|byte| *byte != b'/').and_then(|at| rest.get(at..)).unwrap_or_default();
-    Ok([b"/", rest, query].concat())
+    Cow::Owned([b"/", rest, query].concat())
 }
