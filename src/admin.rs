@@ -1,7 +1,7 @@
 //! The operator's side: health, readiness and metrics on one listener, sessions on another.
 //!
 //! *Never:* anything personal on the health listener.
-//! *Source:* PRODUCT §3 "Health listener", §1 `midgate sessions`; Prometheus text format.
+//! *Source:* Prometheus text format.
 
 mod sessions;
 

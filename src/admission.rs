@@ -1,10 +1,12 @@
 //! The way in: what becomes of each request, as an ordered list of steps.
 //!
 //! *Never:* Pingora, or how bytes travel; `proxy` carries out what is said here.
-//! *Source:* ARCHITECTURE "One request"; PRODUCT §4.
+//! *Source:* ARCHITECTURE "One request".
 
 mod answers;
+mod audit;
 mod endpoints;
+mod entrance;
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use crate::seal::Mac;
 use crate::session::{Session, SessionId, Sessions, Shape, Warm};
 
 pub(crate) use self::answers::Caller;
+pub(crate) use self::audit::AuditSubject;
 pub(crate) use self::endpoints::answer as answer_own;
 
 /// One generation of the configuration, complete: what every request is held against.
@@ -33,20 +36,11 @@ pub(crate) struct Site {
     pub(crate) pages: Pages,
     /// Makes the anti-forgery value of the logout form.
     pub(crate) csrf: Mac,
-    /// The provider of a login that leads to no route in particular.
-    pub(crate) first_provider: Option<Arc<str>>,
+    /// Every provider, in the configuration's order.
+    pub(crate) providers: Vec<Arc<str>>,
     /// Cookies of applications that a logout deletes too.
     pub(crate) clear_cookies: Vec<String>,
     pub(crate) audit_subject: AuditSubject,
-}
-
-/// How audit events name a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AuditSubject {
-    /// By user key, which is a hash.
-    Hash,
-    Plain,
-    Off,
 }
 
 /// What becomes of a request.
@@ -56,7 +50,7 @@ pub(crate) enum Admitted {
     /// It is for one of our own paths, and may have a body to read first.
     Own(Own),
     /// It is answered at once.
-    Reply(Box<Reply>, Refused),
+    Reply(Box<Reply>, Option<Arc<Route>>),
 }
 
 /// A request on its way to an upstream.
@@ -65,13 +59,6 @@ pub(crate) struct Passage {
     pub(crate) permit: Permit,
     /// The session whose identity goes along, with what it has ready.
     pub(crate) session: Option<(Arc<Session>, Arc<Warm>)>,
-}
-
-/// What the log says of a request that did not pass.
-#[derive(Debug, Default)]
-pub(crate) struct Refused {
-    pub(crate) route: Option<Arc<Route>>,
-    pub(crate) reason: &'static str,
 }
 
 /// A request's head, as it stood on the wire.
@@ -115,6 +102,7 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
         (session, warm)
     });
     let known = session.as_ref().map(|(session, warm)| Known {
+        provider: &session.identity.provider,
         standing: warm.standing(session, &route.requirement),
         auth_time: session.identity.auth_time,
     });
@@ -130,7 +118,7 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
         }
         Decision::Login(ask) => {
             let reply = answers::login_needed(&caller, &view, &ask).await;
-            reply_with(reply, ask.reason.word(), Some(route))
+            Admitted::Reply(Box::new(reply), Some(Arc::clone(route)))
         }
     }
 }
@@ -165,9 +153,5 @@ fn malformed_page(malformed: Malformed) -> Page<'static> {
 }
 
 fn refused(caller: &Caller<'_>, page: &Page<'_>, route: Option<&Arc<Route>>) -> Admitted {
-    reply_with(caller.refuse(page), page.reason(), route)
-}
-
-fn reply_with(reply: Reply, reason: &'static str, route: Option<&Arc<Route>>) -> Admitted {
-    Admitted::Reply(Box::new(reply), Refused { route: route.cloned(), reason })
+    Admitted::Reply(Box::new(caller.refuse(page)), route.cloned())
 }

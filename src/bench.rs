@@ -166,5 +166,5 @@ fn fresh(number: usize) -> Fresh {
         claims,
     };
     let login = LoginTrace { state: hash(&number.to_le_bytes()), target: "/".into(), until: 0 };
-    Fresh { identity, sid: None, login }
+    Fresh { identity, sid: None, login, tokens: None }
 }

@@ -1,6 +1,13 @@
 //! The command line: what people type, and the exit codes that they can rely on.
 //!
-//! *Source:* PRODUCT §1.
+//! *Source:* README.
+
+/// Writes a line to standard output; whoever stopped reading, such as `head`, wants no more of it.
+macro_rules! say {
+    ($($text:tt)*) => {
+        drop(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*))))
+    };
+}
 
 mod check;
 mod explain;
@@ -102,7 +109,7 @@ enum Command {
 #[derive(clap::Args)]
 struct File {
     /// The configuration file.
-    #[arg(long, default_value = "gateway.toml", value_name = "FILE")]
+    #[arg(long, global = true, default_value = "gateway.toml", value_name = "FILE")]
     config: PathBuf,
 }
 
@@ -139,11 +146,11 @@ pub fn main() -> i32 {
         }
         Command::Sessions { file, what } => sessions(&file.config, &what),
         Command::Keygen => {
-            println!("{}", Keys::generate());
+            say!("{}", Keys::generate());
             FINE
         }
         Command::Schema => {
-            println!("{:#}", config::schema());
+            say!("{:#}", config::schema());
             FINE
         }
         Command::Health { file, live } => health(&file.config, live),
@@ -178,7 +185,7 @@ fn run(source: Source) -> i32 {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    telemetry::init(loaded.log);
+    telemetry::init(loaded.listen.log);
     for warning in warnings {
         tracing::warn!(config.warning = warning.name, config.key = warning.key, "{}", warning.message);
     }
@@ -201,7 +208,7 @@ fn demo(port: u16) -> i32 {
             return FAILED;
         }
     };
-    println!("{}", stage.introduction());
+    say!("{}", stage.introduction());
     run(Source::new(stage.configuration(), BTreeMap::new()))
 }
 
@@ -253,7 +260,7 @@ fn sessions(path: &Path, what: &Sessions) -> i32 {
     };
     match (answer.status, what) {
         (200, Sessions::List { json: false }) => local::print_list(&answer.body),
-        (200, _) => println!("{}", answer.body.trim()),
+        (200, _) => say!("{}", answer.body.trim()),
         (404, _) => {
             eprintln!("midgate: no such session");
             return FAILED;

@@ -1,7 +1,7 @@
 //! The configuration: gateway.toml and the environment, read whole, checked whole, built into what the modules need.
 //!
 //! *Never:* a default that a module must not know from its own settings; I/O after loading (I10).
-//! *Source:* PRODUCT §2.
+//! *Source:* gateway.toml.
 
 mod unit;
 mod problem;
@@ -24,7 +24,7 @@ use schemars::transform::RecursiveTransform;
 use serde_json::Value;
 
 pub(crate) use self::document::Environment;
-pub(crate) use self::loaded::{Address, Admin, Listen, Loaded};
+pub(crate) use self::loaded::{Address, Admin, Listen, Loaded, ProviderParts};
 pub(crate) use self::material::Purpose;
 pub(crate) use self::problem::{Findings, Problem, Warning};
 pub(crate) use self::watch::Watched;

@@ -83,10 +83,11 @@ impl Stage {
              \n\
              1. http://localhost:{port}/public/   a public page: no sign-in, no identity\n\
              2. http://localhost:{port}/          sign in with the simulated Mobile ID, see the headers\n\
-             3. http://localhost:{port}/payroll/  an area that asks for a higher level\n\
-             4. http://localhost:{port}/idemia/   an area of the second provider, in the manner of IDEMIA\n\
-             5. http://localhost:{port}/.midgate/session  who am I\n\
-             6. http://localhost:{port}/.midgate/logout   sign out\n\
+             3. http://localhost:{port}/payroll/  an area that asks for a higher level of Mobile ID\n\
+             4. http://localhost:{port}/idemia/   an area of the second provider alone, in the manner of IDEMIA\n\
+             5. http://localhost:{port}/either/   an area of both: signed in it opens, signed out you choose\n\
+             6. http://localhost:{port}/.midgate/session  who am I\n\
+             7. http://localhost:{port}/.midgate/logout   sign out\n\
              \n\
              Press Ctrl-C to end the demo.\n",
             self.configuration.display(),

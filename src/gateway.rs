@@ -1,7 +1,7 @@
 //! The running process: listeners, background work, signals, reload.
 //!
 //! *Never:* what a request means.
-//! *Source:* PRODUCT §1 (signals); Pingora's server life cycle.
+//! *Source:* README "Running it" (signals); Pingora's server life cycle.
 
 mod caretaker;
 mod shutdown;
@@ -23,7 +23,7 @@ use pingora_proxy::http_proxy;
 
 use crate::admin::{AdminApp, HealthApp, Status};
 use crate::admission::Site;
-use crate::config::{Listen, Loaded};
+use crate::config::{Listen, Loaded, ProviderParts};
 use crate::login::{Consumed, Door, Login, consumed};
 use crate::provider::Provider;
 use crate::proxy::{Edge, Gateway, Peers, Snapshot};
@@ -89,7 +89,8 @@ pub(crate) fn run(mut loaded: Loaded, loader: Box<dyn Loader>) -> anyhow::Result
     let edge = Edge::new(
         http_proxy(&conf, Gateway { current: Arc::clone(&current) }),
         listen.connections,
-        listen.idle + listen.header_timeout,
+        listen.header_timeout,
+        listen.idle,
     );
     let mut service = Service::new("edge".to_owned(), edge);
     sockets::open(&mut service, &listen.address, certificate.as_ref(), 0o660)?;
@@ -136,15 +137,15 @@ fn assemble(
     old: Option<&Snapshot>,
 ) -> anyhow::Result<Snapshot> {
     let mut doors = std::collections::HashMap::new();
-    let first_provider = loaded.providers.first().map(|(settings, _)| Arc::clone(&settings.id));
-    for (settings, ladder) in loaded.providers {
+    let providers = loaded.providers.iter().map(|parts| Arc::clone(&parts.settings.id)).collect();
+    for ProviderParts { settings, ladder, phones } in loaded.providers {
         let id = Arc::clone(&settings.id);
         let provider =
             Provider::new(settings).map_err(|error| anyhow::anyhow!("provider \"{id}\": {error}"))?;
         if let Some(old) = old.and_then(|old| old.site.login.doors.get(&id)) {
             provider.adopt(&old.provider);
         }
-        doors.insert(id, Door { provider: Arc::new(provider), ladder });
+        doors.insert(id, Door { provider: Arc::new(provider), ladder, phones });
     }
     let keys = loaded.keys.as_ref().unwrap_or(&shared.own_keys);
     let login = Login {
@@ -165,7 +166,7 @@ fn assemble(
         sessions: Arc::clone(&shared.sessions),
         pages: loaded.pages,
         csrf: keys.mac("logout"),
-        first_provider,
+        providers,
         clear_cookies: loaded.clear_cookies,
         audit_subject: loaded.audit_subject,
     };

@@ -2,7 +2,7 @@
 //! Pure.
 //!
 //! *Never:* why a request was permitted. Pingora's header types; `proxy` applies what is said here.
-//! *Source:* PRODUCT §5; RFC 9110 §5.1, §7.6.1; RFC 6265bis §4.1.3.
+//! *Source:* README "What the application reads"; RFC 9110 §5.1, §7.6.1; RFC 6265bis §4.1.3.
 
 mod cookies;
 mod identity;

@@ -64,6 +64,17 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Keeps what an earlier login of the same person said and this one did not; another person leaves nothing.
+    pub(crate) fn inherit(&mut self, earlier: &Self) {
+        if self.user_key == earlier.user_key {
+            for (name, value) in &earlier.claims {
+                self.claims.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+    }
+}
+
 /// Finds a claim by its literal name, else by a path of names joined with dots (`address.locality`).
 ///
 /// The literal name wins, since claim names such as `https://example.com/groups` hold dots. `null` is

@@ -12,9 +12,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use url::Url;
 
+use crate::enrolment::Enrolments;
 use crate::headers::CookieNames;
 use crate::identity::Identity;
 use crate::policy::{Ask, Ladder, Reason, is_fresh};
@@ -38,6 +40,18 @@ pub(crate) struct Settings {
 pub(crate) struct Door {
     pub(crate) provider: Arc<Provider>,
     pub(crate) ladder: Ladder,
+    pub(crate) phones: Phones,
+}
+
+/// Where a login at level 4 learns which phone must answer.
+#[derive(Debug, Clone)]
+pub(crate) enum Phones {
+    /// Nowhere: what is asked for is all that is known.
+    Unknown,
+    /// From what each person enrolled.
+    Enrolled(Arc<Enrolments>),
+    /// From the very session that is to be raised, which proves nothing about the phone.
+    InsecureSession,
 }
 
 /// Everything that logins need, for one configuration.
@@ -55,9 +69,12 @@ pub(crate) struct Login {
 /// States that were used.
 pub(crate) type Consumed = Cache<Key, ()>;
 
-/// A set of consumed states that forgets them when their logins are too old anyway.
+/// A set of consumed states that forgets them when their logins are too old anyway; a reload may lengthen that.
 pub(crate) fn consumed(timeout: Duration) -> Consumed {
-    Cache::builder().max_capacity(1_000_000).time_to_live(timeout).build()
+    let longest = timeout.max(Duration::from_secs(24 * 3600));
+    // An admission policy would turn new states away when full.
+    let policy = EvictionPolicy::lru();
+    Cache::builder().max_capacity(1_000_000).eviction_policy(policy).time_to_live(longest).build()
 }
 
 /// Where a login starts from.
@@ -67,7 +84,9 @@ pub(crate) struct Start<'a> {
     pub(crate) origin: &'a str,
     /// The page to return to.
     pub(crate) target: &'a str,
-    /// The visitor's language, for the provider.
+    /// The languages that the visitor wants, the most wanted first.
+    pub(crate) languages: &'a [&'a str],
+    /// The language of our own pages for this visitor.
     pub(crate) language: &'a str,
     /// Unix seconds.
     pub(crate) now: u64,
@@ -185,7 +204,7 @@ impl Login {
                 acr: self.acr_to_ask(provider.id(), &ask.acr),
                 fresh: ask.max_age.is_some(),
                 max_age: ask.max_age,
-                ui_locale: Some(start.language),
+                ui_locale: provider.locale(start.languages, start.language).as_deref(),
                 domain_hint: None,
             })
             .await?;
@@ -231,10 +250,14 @@ impl Login {
             .await
             .map_err(|failure| failed(failure.into()))?;
         weaker(&pending, &door.ladder, &verified.identity, back.now).map_err(failed)?;
+        let mut identity = verified.identity;
+        if let Some(earlier) = back.session.filter(|_| pending.is_step_up()) {
+            identity.inherit(&earlier.identity);
+        }
         let until = back.now.saturating_add(self.settings.timeout.as_secs());
         let login = LoginTrace { state: trace, target: pending.target.as_str().into(), until };
         let sid = verified.sid.map(Into::into);
-        let fresh = Box::new(Fresh { identity: verified.identity, sid, login });
+        let fresh = Box::new(Fresh { identity, sid, login, tokens: verified.tokens });
         Ok(Finished::SignedIn { fresh, target: pending.target })
     }
 

@@ -24,7 +24,7 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 use crate::reply::Reply;
 
 pub(crate) use self::language::Language;
-pub(crate) use self::page::{Outage, Page};
+pub(crate) use self::page::{Choice, Outage, Page};
 pub(crate) use self::texts::Sections;
 pub(crate) use self::whoami::WhoAmI;
 
@@ -33,9 +33,10 @@ use self::theme::Colour;
 use self::view::REPOST_SCRIPT;
 
 const STYLE: &str = "style.css";
-const TEMPLATES: [(&str, &str); 5] = [
+const TEMPLATES: [(&str, &str); 6] = [
     ("layout.html", include_str!("pages/templates/layout.html")),
     ("message.html", include_str!("pages/templates/message.html")),
+    ("choice.html", include_str!("pages/templates/choice.html")),
     ("session.html", include_str!("pages/templates/session.html")),
     ("logout.html", include_str!("pages/templates/logout.html")),
     ("repost.html", include_str!("pages/templates/repost.html")),
@@ -150,6 +151,9 @@ impl Pages {
             .with(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"))
             .with(header::CONTENT_LANGUAGE, HeaderValue::from_static(visit.language.tag()))
             .with(header::VARY, HeaderValue::from_static("Accept-Language"));
+        if page.error().is_some() {
+            reply = reply.because(page.reason());
+        }
         match page.header() {
             Some((name, value)) => reply.with(name, value),
             None => reply,
@@ -188,8 +192,9 @@ impl Pages {
 }
 
 /// What programs read in place of a page.
-pub(crate) fn error_json(status: StatusCode, error: &str, reason: &str, request_id: &str) -> Reply {
+pub(crate) fn error_json(status: StatusCode, error: &str, reason: &'static str, request_id: &str) -> Reply {
     Reply::json(status, &serde_json::json!({ "error": error, "reason": reason, "request_id": request_id }))
+        .because(reason)
 }
 
 /// Compiles the embedded templates with the operator's in their places.

@@ -39,8 +39,8 @@ pub(crate) struct Requirement {
     pub(crate) id: usize,
     /// Providers whose sessions count, and the level that each must show; never empty.
     pub(crate) providers: HashMap<Arc<str>, Option<LevelRule>>,
-    /// The provider that a login starts at, when there is only one.
-    pub(crate) only_provider: Option<Arc<str>>,
+    /// The same providers in the configuration's order, as a choice shows them.
+    pub(crate) order: Vec<Arc<str>>,
     /// The values of `require.acr`, as the operator wrote them.
     pub(crate) acr: Vec<String>,
     /// The longest time since the person was authenticated.
@@ -107,12 +107,22 @@ pub(crate) enum Standing {
 pub(crate) struct Ask {
     /// Why it is needed.
     pub(crate) reason: Reason,
-    /// The provider, where only one fits.
-    pub(crate) provider: Option<Arc<str>>,
+    /// Where it may be, in the configuration's order; the person chooses where it is several.
+    pub(crate) providers: Vec<Arc<str>>,
     /// The values of `require.acr`: the login must come back with one that meets any of them.
     pub(crate) acr: Vec<String>,
     /// The person must have been authenticated within this time when they come back.
     pub(crate) max_age: Option<Duration>,
+}
+
+impl Ask {
+    /// The provider, where only one fits.
+    pub(crate) fn only_provider(&self) -> Option<&Arc<str>> {
+        match self.providers.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
 }
 
 /// Proof that a request may go to its upstream. Only [`decide`] makes one (I1).
@@ -136,16 +146,22 @@ pub(crate) enum Decision {
     Forbid(Reason),
 }
 
-/// What a decision needs of a session: its standing before this requirement, and when the person was
+/// What a decision needs of a session: its provider, its standing before this requirement, and when the person was
 /// authenticated (Unix seconds).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Known {
+pub(crate) struct Known<'s> {
+    pub(crate) provider: &'s Arc<str>,
     pub(crate) standing: Standing,
     pub(crate) auth_time: Option<u64>,
 }
 
 /// Decides on one request; `now` is in Unix seconds.
-pub(crate) fn decide(access: Access, requirement: &Requirement, known: Option<Known>, now: u64) -> Decision {
+pub(crate) fn decide(
+    access: Access,
+    requirement: &Requirement,
+    known: Option<Known<'_>>,
+    now: u64,
+) -> Decision {
     let permit = |identified| Decision::Permit(Permit { identified });
     if access == Access::Public {
         return permit(false);
@@ -161,9 +177,11 @@ pub(crate) fn decide(access: Access, requirement: &Requirement, known: Option<Kn
     };
     match (standing, access) {
         (Standing::Meets, _) => permit(true),
-        // PRODUCT "Access": optional never asks for a login and never refuses.
+        // `access = "optional"` never asks for a login and never refuses.
         (_, Access::Optional | Access::Public) => permit(false),
-        (Standing::NeedsLogin(reason), Access::Required) => Decision::Login(requirement.ask(reason)),
+        (Standing::NeedsLogin(reason), Access::Required) => {
+            Decision::Login(requirement.ask(reason, known.map(|known| known.provider)))
+        }
         (Standing::Refused(reason), Access::Required) => Decision::Forbid(reason),
     }
 }
@@ -174,19 +192,17 @@ impl Requirement {
         let Some(level) = self.providers.get(&identity.provider) else {
             return Standing::NeedsLogin(Reason::OtherProvider);
         };
-        // What no login can change comes first: nobody is sent to the phone only to be refused afterwards.
-        if !self.claims.iter().all(|rule| rule.holds(identity)) {
+        let is_reached = level.as_ref().is_none_or(|level| level.is_met_by(identity.acr.as_deref()));
+        // What no login can change comes first: nobody is sent to the phone only to be refused afterwards. What a
+        // stronger login may bring along is judged once the level is reached.
+        let may_come = |rule: &ClaimRule| !is_reached && rule.may_change_with_level(identity);
+        if !self.claims.iter().all(|rule| rule.holds(identity) || may_come(rule)) {
             return Standing::Refused(Reason::ClaimNotMet);
         }
         if self.allow.as_ref().is_some_and(|list| !list.lists(identity)) {
             return Standing::Refused(Reason::NotListed);
         }
-        match level {
-            Some(level) if !level.is_met_by(identity.acr.as_deref()) => {
-                Standing::NeedsLogin(Reason::AcrNotMet)
-            }
-            _ => Standing::Meets,
-        }
+        if is_reached { Standing::Meets } else { Standing::NeedsLogin(Reason::AcrNotMet) }
     }
 
     /// Whether the person was authenticated within `max_age` of `now` (Unix seconds).
@@ -196,8 +212,21 @@ impl Requirement {
         self.max_age.is_none_or(|max_age| is_fresh(max_age, auth_time, now))
     }
 
-    fn ask(&self, reason: Reason) -> Ask {
-        Ask { reason, provider: self.only_provider.clone(), acr: self.acr.clone(), max_age: self.max_age }
+    /// A step-up stays at the session's own provider; any other login may be at each that the route takes.
+    fn ask(&self, reason: Reason, own: Option<&Arc<str>>) -> Ask {
+        let providers = match (reason, own) {
+            (Reason::AcrNotMet | Reason::NotFresh, Some(own)) => vec![Arc::clone(own)],
+            (
+                Reason::AcrNotMet
+                | Reason::NotFresh
+                | Reason::NoSession
+                | Reason::OtherProvider
+                | Reason::ClaimNotMet
+                | Reason::NotListed,
+                _,
+            ) => self.order.clone(),
+        };
+        Ask { reason, providers, acr: self.acr.clone(), max_age: self.max_age }
     }
 }
 

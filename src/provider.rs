@@ -28,7 +28,9 @@ use crate::telemetry::count_provider_error;
 pub(crate) use self::authorization::Authorization;
 pub(crate) use self::failure::Failure;
 pub(crate) use self::redeem::{Redemption, Verified};
-pub(crate) use self::settings::{Alg, ClientAuth, Discovery, Endpoints, ResponseMode, Settings, UserInfoUse};
+pub(crate) use self::settings::{
+    Alg, ClientAuth, Discovery, Endpoints, Keep, ResponseMode, Settings, UserInfoUse,
+};
 pub(crate) use self::trouble::{ProviderError, Trouble};
 
 use self::http::Http;
@@ -206,6 +208,14 @@ impl Provider {
     pub(crate) async fn authorization(&self, request: &Authorization<'_>) -> Result<Url, Failure> {
         let metadata = self.metadata().await?;
         Ok(authorization::url(&self.settings, &metadata.authorization, request))
+    }
+
+    /// The one language of `ui_locales`: the most wanted that the provider's metadata list, else `own` where they
+    /// list none (OIDC Core §3.1.2.1).
+    pub(crate) fn locale(&self, wanted: &[&str], own: &str) -> Option<String> {
+        let metadata = self.metadata.load();
+        let spoken = metadata.as_ref().map(|metadata| metadata.ui_locales.as_slice()).unwrap_or_default();
+        authorization::locale(spoken, wanted, own).map(str::to_owned)
     }
 
     /// Checks `iss` of an authorization response (RFC 9207 §2.4): when it comes, and that it comes when promised.

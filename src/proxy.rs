@@ -109,7 +109,6 @@ impl ProxyHttp for Gateway {
         let target = match target {
             Ok(target) => upward::origin_form(target),
             Err(malformed) => {
-                ctx.reason = malformed.word();
                 return self.refuse(session, ctx, &Page::BadRequest { reason: malformed.word() }).await;
             }
         };
@@ -117,16 +116,19 @@ impl ProxyHttp for Gateway {
         let arrival = Arrival { head, target, request_id: ctx.request_id(), now: ctx.now };
         match admission::admit(&snapshot.site, arrival).await {
             Admitted::Pass(passage) => self.pass(session, ctx, passage).await,
-            Admitted::Reply(reply, refused) => {
-                ctx.note_refusal(refused);
+            Admitted::Reply(reply, route) => {
+                ctx.route = route;
                 respond::write(session, ctx, *reply).await
             }
             Admitted::Own(own) => {
-                ctx.reason = "own-path";
                 let (head, target) = (session.req_header().as_owned_parts(), target.to_vec());
                 let body = match respond::read_body(session, OWN_BODY, OWN_BODY_TIME).await? {
                     Ok(body) => body,
-                    Err(status) => return respond::close_with(session, ctx, status).await,
+                    Err(respond::Unread::TooLarge) => {
+                        session.set_keepalive(None);
+                        return self.refuse(session, ctx, &Page::TooLarge).await;
+                    }
+                    Err(respond::Unread::TooSlow) => return respond::too_slow(session, ctx).await,
                 };
                 let arrival =
                     Arrival { head: &head, target: &target, request_id: ctx.request_id(), now: ctx.now };
@@ -141,8 +143,7 @@ impl ProxyHttp for Gateway {
         let Some(passage) = &ctx.passage else {
             return Error::e_explain(ErrorType::InternalError, "no permit");
         };
-        let peer = ctx.snapshot.peers.choose(&passage.route.upstream, ctx.turn, ctx.upgrade).await?;
-        Ok(peer)
+        ctx.snapshot.peers.choose(&passage.route.upstream, &mut ctx.turn, ctx.upgrade).await
     }
 
     fn fail_to_connect(
@@ -153,9 +154,10 @@ impl ProxyHttp for Gateway {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent yet, so that another server may be asked whatever the method is.
-        let servers = ctx.passage.as_ref().map_or(0, |passage| passage.route.upstream.servers.len());
+        let peers = &ctx.snapshot.peers;
+        let places = ctx.passage.as_ref().map_or(0, |passage| peers.places(&passage.route.upstream));
         ctx.attempts += 1;
-        if ctx.attempts < servers {
+        if ctx.attempts < places {
             ctx.turn = ctx.turn.wrapping_add(1);
             error.set_retry(true);
         }
@@ -182,7 +184,7 @@ impl ProxyHttp for Gateway {
         ctx.received += chunk.len() as u64;
         if ctx.upgrade {
             // What is said in a tunnel counts as use of the session.
-            ctx.touch_session();
+            ctx.touch_session().await;
             return Ok(());
         }
         match ctx.snapshot.edge.body_limit {
@@ -278,6 +280,9 @@ impl ProxyHttp for Gateway {
         ctx: &mut Ctx,
     ) -> Result<()> {
         ctx.connected = true;
+        if let Some(passage) = ctx.passage.as_ref().filter(|_| ctx.attempts > 0) {
+            ctx.snapshot.peers.note_good(&passage.route.upstream, ctx.turn);
+        }
         Ok(())
     }
 }
@@ -298,23 +303,19 @@ impl Gateway {
             // Browsers do not keep other sites from opening a WebSocket with our cookies (RFC 6455 §10.2).
             if !origin.is_some_and(|origin| ctx.snapshot.site.table.origins.is_own_origin(origin)) {
                 ctx.route = Some(Arc::clone(&passage.route));
-                ctx.reason = "foreign-origin";
                 return self
                     .refuse(session, ctx, &Page::Forbidden { reason: "foreign-origin", logout: None })
                     .await;
             }
             ctx.upgrade = true;
         }
-        ctx.turn = passage.route.upstream.turn();
+        ctx.turn = ctx.snapshot.peers.turn(&passage.route.upstream);
         ctx.route = Some(Arc::clone(&passage.route));
         ctx.passage = Some(passage);
         Ok(false)
     }
 
     async fn refuse(&self, session: &mut Session, ctx: &mut Ctx, page: &Page<'_>) -> Result<bool> {
-        if ctx.reason.is_empty() {
-            ctx.reason = page.reason();
-        }
         let snapshot = Arc::clone(&ctx.snapshot);
         let head: &http::request::Parts = session.req_header().as_ref();
         let arrival = Arrival { head, target: b"/", request_id: ctx.request_id(), now: ctx.now };

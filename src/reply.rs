@@ -13,6 +13,8 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Why, as a word for the log; empty where nothing went wrong.
+    pub(crate) reason: &'static str,
 }
 
 impl Reply {
@@ -22,7 +24,7 @@ impl Reply {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        Self { status, headers, body: Bytes::new() }
+        Self { status, headers, body: Bytes::new(), reason: "" }
     }
 
     /// A redirect; `location` is an absolute URL or a path that the gateway chose and checked.
@@ -49,6 +51,12 @@ impl Reply {
     pub(crate) fn body(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self.with(header::CONTENT_TYPE, HeaderValue::from_static(content_type))
+    }
+
+    /// Says why, for the log.
+    pub(crate) fn because(mut self, reason: &'static str) -> Self {
+        self.reason = reason;
+        self
     }
 
     /// Sets one header.

@@ -5,6 +5,7 @@
 //! *Source:* RFC 9110, RFC 9112, RFC 3986; WHATWG Fetch metadata.
 
 mod cookies;
+mod forwarded;
 mod kind;
 mod path;
 mod raw;
@@ -15,6 +16,7 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, request::Parts};
 
 pub(crate) use self::cookies::{Found, cookie_pairs, find_cookie};
+pub(crate) use self::forwarded::forwarded_client;
 pub(crate) use self::kind::Kind;
 pub(crate) use self::path::{Path, Quirks};
 pub(crate) use self::raw::check_raw;

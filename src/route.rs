@@ -2,7 +2,7 @@
 //! Pure.
 //!
 //! *Never:* whether the request may pass.
-//! *Source:* PRODUCT §2 "Routes"; RFC 9110 §15.5.6 (405), §15.5.20 (421).
+//! *Source:* gateway.toml `[[route]]`; RFC 9110 §15.5.6 (405), §15.5.20 (421).
 
 mod origin;
 

@@ -1,7 +1,7 @@
 //! Sessions: who is signed in, for how long, and what the hot path needs of them ready to use.
 //!
 //! *Never:* how somebody signed in, or what a route is beyond its indices.
-//! *Source:* OWASP Session Management; PRODUCT §2 `[session]`; ARCHITECTURE I13, I14.
+//! *Source:* OWASP Session Management; gateway.toml `[session]`; ARCHITECTURE I13, I14.
 
 mod id;
 mod sessions;
@@ -14,6 +14,7 @@ use arc_swap::ArcSwapOption;
 use tokio_util::sync::CancellationToken;
 
 use crate::identity::Identity;
+use crate::secret::Secret;
 
 pub(crate) use self::id::{Key, SessionId, hash, reference};
 pub(crate) use self::sessions::{Sessions, Settings};
@@ -32,6 +33,8 @@ pub(crate) struct Session {
     /// The provider's own session id, for logouts that name it.
     pub(crate) sid: Option<Box<str>>,
     pub(crate) login: LoginTrace,
+    /// What is kept of the token endpoint's answer; nothing unless the configuration needs it.
+    pub(crate) tokens: Option<Box<Tokens>>,
     /// Unix seconds of the last request.
     last_used: AtomicU64,
     /// Made when somebody waits for the end, or when it comes.
@@ -49,12 +52,33 @@ pub(crate) struct LoginTrace {
     pub(crate) until: u64,
 }
 
+/// Tokens that somebody will need again, each only where the configuration asks for it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tokens {
+    /// Byte for byte as it came, for `id_token_hint` and for routes that pass it on.
+    pub(crate) id_token: Option<Secret>,
+    /// For routes that pass it on.
+    pub(crate) access_token: Option<Secret>,
+    pub(crate) refresh_token: Option<Secret>,
+    /// Unix seconds when the access token ends; `None` when the provider did not say.
+    pub(crate) expires: Option<u64>,
+}
+
+impl Tokens {
+    /// Itself in a box, or nothing where nothing is kept.
+    pub(crate) fn kept(self) -> Option<Box<Self>> {
+        let is_empty = self.id_token.is_none() && self.access_token.is_none() && self.refresh_token.is_none();
+        (!is_empty).then(|| Box::new(self))
+    }
+}
+
 /// A verified login, on its way to become a session.
 #[derive(Debug)]
 pub(crate) struct Fresh {
     pub(crate) identity: Identity,
     pub(crate) sid: Option<Box<str>>,
     pub(crate) login: LoginTrace,
+    pub(crate) tokens: Option<Box<Tokens>>,
 }
 
 impl Session {
@@ -91,7 +115,7 @@ impl Session {
         self.ended.get_or_init(CancellationToken::new).clone()
     }
 
-    /// The provider and the person's key at it.
+    /// A short name for logs and people.
     pub(crate) fn reference(&self) -> String {
         reference(&self.key)
     }

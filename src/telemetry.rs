@@ -22,7 +22,7 @@ pub(crate) const AUDIT: &str = "midgate::audit";
 /// One route's meters, made when the configuration is loaded so that a request only counts.
 #[derive(Debug, Clone)]
 pub(crate) struct RouteMeters {
-    classes: Arc<[Counter; 5]>,
+    classes: Arc<[Counter; 6]>,
     duration: Histogram,
 }
 
@@ -31,12 +31,12 @@ impl RouteMeters {
     pub(crate) fn new(route: &str) -> Self {
         let counter = |class: &'static str| metrics::counter!("midgate_requests_total", "route" => route.to_owned(), "status" => class);
         let duration = metrics::histogram!("midgate_request_duration_seconds", "route" => route.to_owned());
-        Self { classes: Arc::new(["1xx", "2xx", "3xx", "4xx", "5xx"].map(counter)), duration }
+        Self { classes: Arc::new(["none", "1xx", "2xx", "3xx", "4xx", "5xx"].map(counter)), duration }
     }
 
-    /// Counts one answered request.
+    /// Counts one request; status 0: nobody got an answer.
     pub(crate) fn count(&self, status: u16, duration: Duration) {
-        let class = usize::from(status / 100).saturating_sub(1);
+        let class = usize::from(status / 100);
         if let Some(counter) = self.classes.get(class) {
             counter.increment(1);
         }

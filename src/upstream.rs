@@ -89,13 +89,12 @@ impl Upstream {
 
     /// Takes this request's turn; a further attempt asks for the turn after it.
     pub(crate) fn turn(&self) -> usize {
-        if self.servers.len() > 1 { self.next.fetch_add(1, Ordering::Relaxed) } else { 0 }
+        self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The server whose turn it is, with its place in the list.
-    pub(crate) fn server(&self, turn: usize) -> Option<(usize, &Server)> {
-        let index = turn.checked_rem(self.servers.len())?;
-        self.servers.get(index).map(|server| (index, server))
+    /// The server whose turn it is.
+    pub(crate) fn server(&self, turn: usize) -> Option<&Server> {
+        self.servers.get(turn.checked_rem(self.servers.len())?)
     }
 }
 

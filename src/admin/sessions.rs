@@ -9,13 +9,14 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Status, not_found, wrong_method};
+use crate::admission::Site;
 use crate::reply::Reply;
 use crate::session::{Session, Sessions};
-use crate::telemetry::AUDIT;
 
 /// Answers one request of the operator's.
 pub(super) async fn answer(status: &Status, method: &Method, path: &str) -> Reply {
-    let sessions = Arc::clone(&status.current.load().site.sessions);
+    let snapshot = status.current.load_full();
+    let sessions = Arc::clone(&snapshot.site.sessions);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let live = sessions.list(now);
     match path.strip_prefix("/sessions") {
@@ -32,7 +33,7 @@ pub(super) async fn answer(status: &Status, method: &Method, path: &str) -> Repl
             match (meant.first(), method) {
                 (None, _) => not_found(),
                 (Some(session), &Method::GET) => Reply::json(StatusCode::OK, &whole(session, &sessions)),
-                (Some(_), &Method::DELETE) => revoke(&sessions, &meant).await,
+                (Some(_), &Method::DELETE) => revoke(&snapshot.site, &meant).await,
                 (Some(_), _) => wrong_method("GET, DELETE"),
             }
         }
@@ -44,12 +45,10 @@ fn is_meant(session: &Session, reference: &str) -> bool {
     session.reference() == reference || *session.identity.user_key == *reference
 }
 
-async fn revoke(sessions: &Sessions, meant: &[&Arc<Session>]) -> Reply {
+async fn revoke(site: &Site, meant: &[&Arc<Session>]) -> Reply {
     for session in meant {
-        sessions.end(&session.key).await;
-        tracing::info!(
-            target: AUDIT, { audit.event = "revoke", audit.result = "ok", session.ref = session.reference(),
-            provider.name = &*session.identity.provider }, "audit");
+        site.sessions.end(&session.key).await;
+        site.audit("revoke", "ok", session, "");
     }
     Reply::json(StatusCode::OK, &json!({ "revoked": meant.len() }))
 }

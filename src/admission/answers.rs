@@ -1,6 +1,6 @@
 //! Answers in the form that the caller can use: a redirect, a page, or JSON.
 //!
-//! *Source:* PRODUCT §4; RFC 9470 §3 (step-up challenge); RFC 6750 §3.
+//! *Source:* RFC 9470 §3 (step-up challenge); RFC 6750 §3.
 
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
@@ -96,11 +96,11 @@ pub(super) async fn login_needed(caller: &Caller<'_>, view: &View<'_>, ask: &Ask
 
 /// "Who am I" without a session: 401, with a way to sign in for people.
 pub(super) fn not_signed_in(caller: &Caller<'_>, view: &View<'_>) -> Reply {
-    let ask = Ask { reason: Reason::NoSession, provider: None, acr: Vec::new(), max_age: None };
+    let ask = Ask { reason: Reason::NoSession, providers: Vec::new(), acr: Vec::new(), max_age: None };
     match caller.kind() {
         Kind::Navigation | Kind::PostedForm => {
             let login = caller.login_path(None, &view.target());
-            caller.page(&Page::SignedOutForm { login: &login })
+            caller.page(&Page::NotSignedIn { login: &login })
         }
         Kind::Program => login_required(caller, view, &ask),
     }
@@ -115,7 +115,9 @@ fn login_required(caller: &Caller<'_>, view: &View<'_>, ask: &Ask) -> Reply {
         body["acr_values"] = json!(ask.acr.join(" "));
         body["max_age"] = json!(ask.max_age.map(|age| age.as_secs()));
     }
-    Reply::json(StatusCode::UNAUTHORIZED, &body).with(header::WWW_AUTHENTICATE, challenge(ask))
+    Reply::json(StatusCode::UNAUTHORIZED, &body)
+        .with(header::WWW_AUTHENTICATE, challenge(ask))
+        .because(ask.reason.word())
 }
 
 /// Begins a login and sends the browser to the provider, or says why it cannot be begun.
@@ -125,14 +127,23 @@ pub(super) async fn begin(caller: &Caller<'_>, host: &str, ask: &Ask, target: &s
     if origins.is_wildcard_only(host) {
         // Redirect URIs are registered for exact hosts: the login runs on public_url's.
         let page = origins.of(host) + if target.starts_with('/') { target } else { "/" };
-        let login = caller.login_path(ask.provider.as_deref(), &page);
+        let login = caller.login_path(ask.only_provider().map(|id| &**id), &page);
         return Reply::redirect(StatusCode::FOUND, &format!("{}{login}", origins.of(origins.public_host())));
     }
-    let Some(door) = ask.provider.as_ref().and_then(|id| site.login.doors.get(id)) else {
-        return caller.refuse(&Page::BadRequest { reason: "no-provider" });
+    let Some(door) = ask.only_provider().and_then(|id| site.login.doors.get(id)) else {
+        // Which one is the person's to say.
+        let choice = caller.login_path(None, target);
+        return Reply::redirect(StatusCode::FOUND, &choice).because(ask.reason.word());
     };
     let origin = origins.of(host);
-    let start = Start { origin: &origin, target, language: caller.language().tag(), now: caller.now };
+    let languages = Language::wanted(text(caller.head, &header::ACCEPT_LANGUAGE));
+    let start = Start {
+        origin: &origin,
+        target,
+        languages: &languages,
+        language: caller.language().tag(),
+        now: caller.now,
+    };
     let jar = Jar { headers: &caller.head.headers };
     match site.login.begin(&door.provider, ask, start, jar).await {
         Ok(begun) => {
@@ -141,7 +152,7 @@ pub(super) async fn begin(caller: &Caller<'_>, host: &str, ask: &Ask, target: &s
                 policy.reason = ask.reason.word(), "login begun"
             );
             let reply = Reply::redirect(StatusCode::FOUND, begun.location.as_str());
-            with_cookies(reply, begun.set_cookies)
+            with_cookies(reply, begun.set_cookies).because(ask.reason.word())
         }
         Err(error) => failed(caller, &error, Some((&door.provider, target))),
     }
@@ -214,6 +225,8 @@ fn provider_page<'a>(failure: &'a Failure, again: &'a str) -> Page<'a> {
         Failure::Unreachable(_) | Failure::Metadata(_) | Failure::Cold(_) => {
             Page::ProviderUnavailable { again }
         }
+        // Out of order is not the same as not to be believed.
+        Failure::Status { status: 500.., .. } => Page::ProviderUnavailable { again },
         Failure::MissingClaim(claim) => Page::MissingClaim { claim, again },
         Failure::Status { .. }
         | Failure::BadAnswer { .. }

@@ -1,25 +1,21 @@
 //! The gateway's own paths: login, callback, logout, who am I.
 //!
-//! *Source:* PRODUCT §3; OIDC Core §4 (third-party initiated login).
+//! *Source:* OAuth 2.0 Form Post Response Mode; RFC 6749 §4.1.2.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use cookie::{Cookie, SameSite};
 use http::header::{self, HeaderName};
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::answers::{self, Caller, begin, failed, text, with_cookies, wrong_method};
-use super::{Arrival, AuditSubject, Site};
-use crate::identity::Identity;
+use super::answers::{self, Caller, failed, text, with_cookies, wrong_method};
+use super::{Arrival, Site, entrance};
 use crate::login::{AGAIN, Answer, Failed, Finished, Jar, Return};
 use crate::pages::{Page, WhoAmI};
-use crate::policy::{Ask, Reason};
 use crate::reply::Reply;
-use crate::request::{self, Kind, Path, View};
-use crate::route::{Found, Own};
-use crate::session::Session;
+use crate::request::{self, Kind, View};
+use crate::route::Own;
 use crate::telemetry::{AUDIT, count_login};
 
 /// Fields of a callback that are posted again, at most.
@@ -34,7 +30,7 @@ pub(crate) async fn answer(site: &Site, arrival: Arrival<'_>, own: Own, body: &[
     };
     let reads = matches!(*view.method, Method::GET | Method::HEAD);
     match own {
-        Own::Login if reads => login(&caller, &view).await,
+        Own::Login if reads => entrance::login(&caller, &view).await,
         Own::Callback if reads => callback(&caller, &view, view.query.unwrap_or_default().as_bytes()).await,
         Own::Callback if *view.method == Method::POST => posted_callback(&caller, &view, body).await,
         Own::Logout if reads => confirm_logout(&caller, &view).await,
@@ -44,73 +40,6 @@ pub(crate) async fn answer(site: &Site, arrival: Arrival<'_>, own: Own, body: &[
         Own::Callback | Own::Logout => wrong_method(&caller, "GET, HEAD, POST"),
         Own::Login | Own::LoggedOut | Own::Session => wrong_method(&caller, "GET, HEAD"),
         Own::Unknown => caller.refuse(&Page::NotFound),
-    }
-}
-
-/// `GET login`: where to, at which provider and how strong follow from the page that it should lead to.
-async fn login(caller: &Caller<'_>, view: &View<'_>) -> Reply {
-    let bad = |reason| caller.refuse(&Page::BadRequest { reason });
-    let Some(parameters) = parameters(view.query.unwrap_or_default().as_bytes()) else {
-        return bad("doubled-parameter");
-    };
-    let find = |name: &str| parameters.get(name).map(String::as_str);
-    let origins = &caller.site.table.origins;
-    let wanted = find("rd").or(find("target_link_uri")).unwrap_or("/");
-    let Some(target) = origins.read_target(&view.host, wanted) else { return bad("foreign-return-target") };
-    let mut ask = ask_for(caller.site, &view.host, &target);
-    if let Some(iss) = find("iss") {
-        // OIDC Core §4: the issuer must be one of ours, byte for byte.
-        let mut doors = caller.site.login.doors.values();
-        match doors.find(|door| door.provider.issuer().as_deref() == Some(iss)) {
-            Some(door) => ask.provider = Some(Arc::clone(door.provider.id())),
-            None => return bad("unknown-issuer"),
-        }
-    } else if let Some(id) = find("provider") {
-        match caller.site.login.doors.get_key_value(id) {
-            Some((id, _)) => ask.provider = Some(Arc::clone(id)),
-            None => return bad("unknown-provider"),
-        }
-    }
-    if let Some(acr) = find("acr") {
-        let door = ask.provider.as_ref().and_then(|id| caller.site.login.doors.get(id));
-        match door.filter(|door| door.ladder.knows(acr)) {
-            Some(_) => ask.acr = vec![acr.to_owned()],
-            None => return bad("unknown-acr"),
-        }
-    }
-    begin(caller, &view.host, &ask, &target).await
-}
-
-/// What a login for a page must ask: the demands of the page's route.
-fn ask_for(site: &Site, host: &str, target: &str) -> Ask {
-    let base = site.table.origins.of(host);
-    let url = url::Url::parse(&base).and_then(|base| base.join(target)).ok();
-    let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or(host);
-    let path = url.as_ref().map_or("/", |url| url.path());
-    let found = Path::read(path).ok().map(|path| site.table.find(host, &path, &Method::GET));
-    let requirement = match &found {
-        Some(Found::Route(route)) => Some(&route.requirement),
-        Some(
-            Found::Own(_)
-            | Found::Nothing
-            | Found::MethodNotAllowed(_)
-            | Found::UnknownHost
-            | Found::Ambiguous,
-        )
-        | None => None,
-    };
-    let only = || match site.login.doors.len() {
-        1 => site.login.doors.keys().next().cloned(),
-        _ => None,
-    };
-    Ask {
-        reason: Reason::NoSession,
-        provider: requirement
-            .and_then(|r| r.only_provider.clone())
-            .or_else(only)
-            .or_else(|| site.first_provider.clone()),
-        acr: requirement.map(|r| r.acr.clone()).unwrap_or_default(),
-        max_age: requirement.and_then(|r| r.max_age),
     }
 }
 
@@ -151,12 +80,18 @@ async fn callback(caller: &Caller<'_>, view: &View<'_>, encoded: &[u8]) -> Reply
         Ok(Finished::SignedIn { fresh, target }) => {
             // A login always makes a new id, and the old session ends with it.
             let (id, session) = site.sessions.create(*fresh, caller.now).await;
+            let mut cookies = vec![site.session_cookie(&id.text(), None), site.login.forget(&answer.state)];
             if let Some(old) = old {
                 site.sessions.end(&old.key).await;
+                if old.identity.user_key != session.identity.user_key {
+                    cookies.extend(site.cleared_cookies());
+                }
             }
-            audit(caller, "login", "ok", &session);
+            if site.providers.len() > 1 {
+                cookies.push(site.choice_cookie(&session.identity.provider));
+            }
+            site.audit("login", "ok", &session, caller.request_id);
             count_login(&session.identity.provider, "ok");
-            let cookies = vec![site.session_cookie(&id.text(), None), site.login.forget(&answer.state)];
             with_cookies(Reply::redirect(StatusCode::SEE_OTHER, &target), cookies)
         }
         Err(failure) => login_failed(caller, &answer, &failure),
@@ -213,10 +148,10 @@ async fn logout(caller: &Caller<'_>, view: &View<'_>, body: &[u8]) -> Reply {
     };
     if let Some(session) = session {
         site.sessions.end(&session.key).await;
-        audit(caller, "logout", "ok", &session);
+        site.audit("logout", "ok", &session, caller.request_id);
     }
     let mut cookies = vec![site.deleted_session_cookie()];
-    cookies.extend(site.clear_cookies.iter().map(|name| format!("{name}=; Path=/; Max-Age=0")));
+    cookies.extend(site.cleared_cookies());
     with_cookies(Reply::redirect(StatusCode::SEE_OTHER, &target), cookies)
 }
 
@@ -254,6 +189,24 @@ async fn who_am_i(caller: &Caller<'_>, view: &View<'_>) -> Reply {
 }
 
 impl Site {
+    /// Deletes what applications remember of a person who is not here any more.
+    fn cleared_cookies(&self) -> impl Iterator<Item = String> {
+        self.clear_cookies.iter().map(|name| format!("{name}=; Path=/; Max-Age=0"))
+    }
+
+    /// Remembers for a year at which provider somebody signed in last.
+    fn choice_cookie(&self, provider: &str) -> String {
+        let names = &self.contract.cookies;
+        Cookie::build((names.choice.as_str(), provider))
+            .path("/")
+            .http_only(true)
+            .secure(names.secure)
+            .same_site(SameSite::Lax)
+            .max_age(cookie::time::Duration::days(365))
+            .build()
+            .to_string()
+    }
+
     /// Deletes the session cookie, with the attributes that it was set with.
     pub(crate) fn deleted_session_cookie(&self) -> String {
         self.session_cookie("", Some(0))
@@ -296,7 +249,7 @@ fn is_form(view: &View<'_>) -> bool {
 }
 
 /// Parameters by name; `None` when one comes twice.
-fn parameters(encoded: &[u8]) -> Option<HashMap<String, String>> {
+pub(super) fn parameters(encoded: &[u8]) -> Option<HashMap<String, String>> {
     let mut found = HashMap::new();
     for (name, value) in form_urlencoded::parse(encoded).into_owned() {
         if found.insert(name, value).is_some() {
@@ -304,20 +257,4 @@ fn parameters(encoded: &[u8]) -> Option<HashMap<String, String>> {
         }
     }
     Some(found)
-}
-
-fn audit(caller: &Caller<'_>, event: &'static str, result: &'static str, session: &Session) {
-    let subject = subject(caller.site.audit_subject, &session.identity);
-    tracing::info!(
-        target: AUDIT, { audit.event = event, audit.result = result, audit.subject = subject,
-        provider.name = &*session.identity.provider, session.ref = session.reference(),
-        session.acr = session.identity.acr.as_deref(), request.id = caller.request_id }, "audit");
-}
-
-fn subject(how: AuditSubject, identity: &Identity) -> &str {
-    match how {
-        AuditSubject::Hash => &identity.user_key,
-        AuditSubject::Plain => &identity.subject,
-        AuditSubject::Off => "",
-    }
 }

@@ -35,10 +35,10 @@ pub(super) fn check(path: &Path, wish: &Wish) -> i32 {
     if wish.print
         && let Some(effective) = effective
     {
-        println!("{effective}");
+        say!("{effective}");
     }
     if wish.json {
-        println!("{:#}", serde_json::to_value(&findings).unwrap_or_default());
+        say!("{:#}", serde_json::to_value(&findings).unwrap_or_default());
     } else {
         tell(path, &findings, &logged_out, &answers);
     }
@@ -47,20 +47,20 @@ pub(super) fn check(path: &Path, wish: &Wish) -> i32 {
 
 fn tell(path: &Path, findings: &Findings, logged_out: &[String], answers: &[String]) {
     for warning in &findings.warnings {
-        println!("warning: {warning}");
+        say!("warning: {warning}");
     }
     for answer in answers {
-        println!("{answer}");
+        say!("{answer}");
     }
     if !findings.problems.is_empty() {
         eprint!("{}", config::render(path, &findings.problems));
         return;
     }
-    println!("redirect URIs to register at every provider:");
-    findings.redirect_uris.iter().for_each(|uri| println!("  {uri}"));
-    println!("post-logout redirect URIs, where the provider asks for them:");
-    logged_out.iter().for_each(|uri| println!("  {uri}"));
-    println!("{}: fine", path.display());
+    say!("redirect URIs to register at every provider:");
+    findings.redirect_uris.iter().for_each(|uri| say!("  {uri}"));
+    say!("post-logout redirect URIs, where the provider asks for them:");
+    logged_out.iter().for_each(|uri| say!("  {uri}"));
+    say!("{}: fine", path.display());
 }
 
 /// Asks every provider and every server of every upstream; gives what they said.
@@ -74,7 +74,8 @@ fn ask_everybody(loaded: Loaded, findings: &mut Findings) -> Vec<String> {
 
 async fn ask_all(loaded: Loaded, findings: &mut Findings) -> Vec<String> {
     let mut answers = Vec::new();
-    for (index, (settings, _)) in loaded.providers.into_iter().enumerate() {
+    for (index, parts) in loaded.providers.into_iter().enumerate() {
+        let settings = parts.settings;
         let id = settings.id.clone();
         let probed = match Provider::new(settings) {
             Ok(provider) => provider.probe().await.map_err(|failure| failure.to_string()),

@@ -34,7 +34,7 @@ pub(super) fn explain(config: &Path, url: &str, method: &str, claims: Option<&Pa
         Err(code) => return code,
     };
     match answer(&loaded, url, method, claims) {
-        Ok(value) if as_json => println!("{value:#}"),
+        Ok(value) if as_json => say!("{value:#}"),
         Ok(value) => print_text(&value),
         Err(error) => {
             eprintln!("midgate: {error:#}");
@@ -60,12 +60,14 @@ fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> an
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let known = identity.as_ref().map(|identity| Known {
+        provider: &identity.provider,
         standing: route.requirement.standing(identity),
         auth_time: identity.auth_time,
     });
+    let mut left = Vec::new();
     let (decision, reason, headers) = match decide(route.access, &route.requirement, known, now) {
         Decision::Permit(permit) => {
-            let ready = identity.as_ref().map(|identity| route.fields.render(identity, &mut Vec::new()));
+            let ready = identity.as_ref().map(|identity| route.fields.render(identity, &mut left));
             let ready = ready.unwrap_or_default();
             let headers: Map<String, Value> = permitted(permit, &ready)
                 .iter()
@@ -76,8 +78,10 @@ fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> an
         Decision::Login(ask) => ("login", ask.reason.word(), Map::new()),
         Decision::Forbid(reason) => ("forbid", reason.word(), Map::new()),
     };
+    let left: Vec<&str> = left.iter().map(|left| left.0).collect();
     Ok(json!({
-        "route": &*route.id, "requires": requires(route), "decision": decision, "reason": reason, "headers": headers
+        "route": &*route.id, "requires": requires(route), "decision": decision, "reason": reason, "headers": headers,
+        "left_out": left
     }))
 }
 
@@ -98,12 +102,13 @@ fn split(url: &str) -> anyhow::Result<(String, String)> {
 fn identity(loaded: &Loaded, file: &Path) -> anyhow::Result<Identity> {
     let text = std::fs::read(file).with_context(|| format!("--claims {}", file.display()))?;
     let said: Said = serde_json::from_slice(&text).with_context(|| format!("--claims {}", file.display()))?;
-    let mut settings = loaded.providers.iter().map(|(settings, _)| settings);
+    let mut settings = loaded.providers.iter().map(|parts| &parts.settings);
     let Some(settings) = settings.find(|settings| *settings.id == *said.provider) else {
         bail!("--claims: provider \"{}\" is not configured", said.provider);
     };
+    let issuer = said.id_token.get("iss").and_then(Value::as_str).or(settings.issuer.as_deref());
     let issuer =
-        said.id_token.get("iss").and_then(Value::as_str).or(settings.issuer.as_deref()).unwrap_or_default();
+        issuer.context("--claims: write iss into id_token: only the provider itself tells its issuer")?;
     let mut userinfo = said.userinfo;
     if let Some(userinfo) = &mut userinfo {
         settings.keep_person_only(userinfo);
@@ -139,10 +144,13 @@ fn lossy(bytes: &[u8]) -> String {
 
 fn print_text(value: &Value) {
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("none").to_owned();
-    println!("route     {}", text("route"));
-    println!("requires  {}", value.get("requires").unwrap_or(&Value::Null));
-    println!("decision  {} ({})", text("decision"), text("reason"));
+    say!("route     {}", text("route"));
+    say!("requires  {}", value.get("requires").unwrap_or(&Value::Null));
+    say!("decision  {} ({})", text("decision"), text("reason"));
     for (name, value) in value.get("headers").and_then(Value::as_object).into_iter().flatten() {
-        println!("header    {name}: {}", value.as_str().unwrap_or_default());
+        say!("header    {name}: {}", value.as_str().unwrap_or_default());
+    }
+    for name in value.get("left_out").and_then(Value::as_array).into_iter().flatten() {
+        say!("left out  {}: its value cannot be encoded as configured", name.as_str().unwrap_or_default());
     }
 }

@@ -67,14 +67,11 @@ fn exchange(mut stream: impl Read + Write, head: &str) -> anyhow::Result<String>
 pub(super) fn print_list(body: &str) {
     let list: Value = serde_json::from_str(body).unwrap_or_default();
     let sessions = list.get("sessions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    println!(
-        "{:<14}{:<16}{:<45}{:<20}{:>12}{:>12}",
-        "REF", "PROVIDER", "USER_KEY", "ACR", "CREATED", "EXPIRES"
-    );
+    say!("{:<14}{:<16}{:<45}{:<20}{:>12}{:>12}", "REF", "PROVIDER", "USER_KEY", "ACR", "CREATED", "EXPIRES");
     for session in sessions {
         let text = |name: &str| session.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
         let time = |name: &str| session.get(name).and_then(Value::as_u64).unwrap_or_default();
-        println!(
+        say!(
             "{:<14}{:<16}{:<45}{:<20}{:>12}{:>12}",
             text("ref"),
             text("provider"),

@@ -51,7 +51,6 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
     warn_of_exposure(listen.as_ref(), public.as_ref().map(url::Url::scheme), desk.report);
     Some(Loaded {
         listen: listen?,
-        log: surface::log(&file.log),
         session: session?,
         login: login?,
         keys: keys?,

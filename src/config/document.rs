@@ -1,7 +1,7 @@
 //! The configuration as one document: the file, the environment over it, both held against the schema.
 //!
 //! *Never:* what a value means.
-//! *Source:* TOML 1.0; PRODUCT §2 (environment).
+//! *Source:* TOML 1.0.
 
 mod environment;
 mod shape;

@@ -4,7 +4,7 @@
 //! The comments here are what `midgate schema` prints.
 //!
 //! *Never:* what a value leads to; `check` and `build` read that.
-//! *Source:* PRODUCT §2.
+//! *Source:* gateway.toml, which says the same for people.
 
 mod provider;
 mod route;
@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::provider::{
-    ClaimSource, ClaimTable, ClientAuth, Provider, ProviderEndpoints, RequestValue, ResponseMode, When,
+    ClaimSource, ClaimTable, ClientAuth, Learn, Provider, ProviderEndpoints, RequestValue, ResponseMode, When,
 };
 pub(crate) use self::route::{Access, ClaimNeed, Encoding, HeaderEntry, HeaderField, Range, Require, Route};
 pub(crate) use self::session::{Cookie, Session};

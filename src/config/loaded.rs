@@ -22,13 +22,12 @@ use crate::{login, provider, proxy, session};
 /// Everything that a gateway is made of; no string left to parse, no file left to read.
 pub(crate) struct Loaded {
     pub(crate) listen: Listen,
-    pub(crate) log: LogSettings,
     pub(crate) session: session::Settings,
     pub(crate) login: login::Settings,
     /// Unset: keys that live as long as the process.
     pub(crate) keys: Option<Keys>,
-    /// With the ladder of each; in the configuration's order.
-    pub(crate) providers: Vec<(provider::Settings, Ladder)>,
+    /// In the configuration's order.
+    pub(crate) providers: Vec<ProviderParts>,
     pub(crate) table: Table,
     /// Names of the routes by their indices, for the meters.
     pub(crate) route_names: Vec<String>,
@@ -61,7 +60,14 @@ impl Loaded {
     }
 }
 
-/// `[listen]`, as far as it is about sockets: fixed while the process runs, but for the certificate.
+/// What a login's door is made of.
+pub(crate) struct ProviderParts {
+    pub(crate) settings: provider::Settings,
+    pub(crate) ladder: Ladder,
+    pub(crate) phones: login::Phones,
+}
+
+/// What is fixed while the process runs, but for the certificate: sockets, threads, bounds, the shape of logs.
 #[derive(Clone)]
 pub(crate) struct Listen {
     pub(crate) address: Vec<Address>,
@@ -73,6 +79,30 @@ pub(crate) struct Listen {
     pub(crate) tls: Option<Arc<CertifiedKey>>,
     pub(crate) idle: Duration,
     pub(crate) header_timeout: Duration,
+    /// Most sessions at a time.
+    pub(crate) capacity: u64,
+    pub(crate) log: LogSettings,
+}
+
+impl Listen {
+    /// Keys that differ and cannot change while the process runs.
+    pub(crate) fn differences(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+        let admin =
+            |listen: &Self| listen.admin.as_ref().map(|admin| (admin.address.clone(), admin.token.clone()));
+        [
+            ("listen.address", self.address != other.address),
+            ("listen.health", self.health != other.health),
+            ("listen.admin", admin(self) != admin(other)),
+            ("listen.workers", self.workers != other.workers),
+            ("listen.limits.connections", self.connections != other.connections),
+            ("listen.limits.header_timeout", self.header_timeout != other.header_timeout),
+            ("listen.limits.idle", self.idle != other.idle),
+            ("session.capacity", self.capacity != other.capacity),
+            ("log", self.log != other.log),
+        ]
+        .into_iter()
+        .filter_map(|(key, differs)| differs.then_some(key))
+    }
 }
 
 /// Where to listen.

@@ -1,7 +1,7 @@
 //! The files that a configuration names: secrets, certificates, keys, lists; read once, when it is loaded.
 //!
 //! *Never:* what a text means to the module that gets it.
-//! *Source:* RFC 7468 (PEM); PRODUCT §2 (`x_file`).
+//! *Source:* RFC 7468 (PEM); the head of gateway.toml (`x_file`).
 
 use std::cell::RefCell;
 use std::fs;
@@ -171,7 +171,8 @@ impl Material {
                     }
                 },
                 Purpose::Look => {
-                    if !path.parent().is_some_and(Path::is_dir) {
+                    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+                    if !folder.unwrap_or(Path::new(".")).is_dir() {
                         let message = format!("the folder of {} does not exist", path.display());
                         report.problem(key, message, "make the folder; the file is written at start");
                     }

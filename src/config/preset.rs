@@ -1,7 +1,7 @@
 //! Settings of known providers, and how what is written beside `preset` is laid over them.
 //! Pure.
 //!
-//! *Source:* the providers' own documents, as named in each file of `presets/`; PRODUCT §2 "Presets".
+//! *Source:* the providers' own documents, as named in each file of `presets/`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -101,7 +101,7 @@ fn raw_claims_that_a_route_speaks_of_are_kept() {
     );
     let (problems, loaded) = read(&text);
     let loaded = loaded.unwrap_or_else(|| panic!("{problems:?}"));
-    let (settings, _) = &loaded.providers[0];
+    let settings = &loaded.providers[0].settings;
     let said: crate::identity::Claims = serde_json::from_value(serde_json::json!({
         "sub": "s", "mid_geo_country": "LI", "age": 20, "phone_number_verified": true, "other": 1, "documentId": "X"
     }))

@@ -97,8 +97,8 @@ impl Caretaker {
             Ok(next) => Arc::new(next),
             Err(error) => return self.keep(&format!("{error:#}")),
         };
-        if listen.address != self.listen.address || listen.health != self.listen.health {
-            tracing::warn!("listen: addresses change at the next start only");
+        for key in self.listen.differences(&listen) {
+            tracing::warn!(config.key = key, "changes at the next start only");
         }
         match (&self.certificate, listen.tls) {
             (Some(certificate), Some(key)) => certificate.replace(key),

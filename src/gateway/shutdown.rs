@@ -32,13 +32,16 @@ impl ShutdownSignalWatch for Signals {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = quit.recv() => {}
-            _ = interrupt.recv() => end_now(),
+            // The process goes on to its own end, which tidies up.
+            _ = interrupt.recv() => return ShutdownSignal::FastShutdown,
         }
-        tracing::info!("draining: no new connections, requests under way go on");
+        tracing::info!(
+            "draining: not ready any more, the listeners close in a moment, requests under way go on"
+        );
         self.status.draining.store(true, Ordering::Release);
         tokio::select! {
             () = tokio::time::sleep(NOTICE) => {}
-            () = hurry(&mut terminate, &mut interrupt) => end_now(),
+            () = hurry(&mut terminate, &mut interrupt) => return ShutdownSignal::FastShutdown,
         }
         // Pingora closes the listeners now and then sleeps for its whole grace period; we leave when the last
         // request is done.

@@ -14,6 +14,8 @@ pub(crate) struct CookieNames {
     base: String,
     /// The session cookie.
     pub(crate) session: String,
+    /// Where somebody signed in last.
+    pub(crate) choice: String,
     /// What every login cookie's name starts with.
     pub(crate) login_prefix: String,
     /// Whether the browser must send them over https only.
@@ -32,6 +34,7 @@ impl CookieNames {
         };
         Self {
             session: format!("{session_prefix}{base}"),
+            choice: format!("{login_prefix}{base}-choice"),
             login_prefix: format!("{login_prefix}{base}-login-"),
             base: base.to_owned(),
             secure,
@@ -50,7 +53,7 @@ impl CookieNames {
             })
             .unwrap_or(name);
         let Some(rest) = bare.strip_prefix(self.base.as_bytes()) else { return false };
-        rest.is_empty() || rest.starts_with(b"-login-")
+        rest.is_empty() || rest == b"-choice" || rest.starts_with(b"-login-")
     }
 
     /// Takes our cookies out; all others stay byte for byte and in order, on one line.

@@ -1,7 +1,7 @@
 //! Identity headers of one route: templates, encodings, and the values made for one person.
 //! Pure.
 //!
-//! *Source:* PRODUCT §2 `[headers]`, §5 (3); RFC 9110 §5.5.
+//! *Source:* gateway.toml `[headers]`; RFC 9110 §5.5.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -74,7 +74,7 @@ impl Fields {
 impl Encoding {
     /// Encodes a text; `None` when it cannot stand in a header that way.
     fn encode(self, text: &str) -> Option<HeaderValue> {
-        match self {
+        let value = match self {
             Self::Utf8 => visible(text).then(|| HeaderValue::from_bytes(text.as_bytes()).ok())?,
             Self::Latin1 => {
                 let bytes =
@@ -83,13 +83,14 @@ impl Encoding {
             }
             Self::Percent => HeaderValue::try_from(utf8_percent_encode(text, PERCENT).to_string()).ok(),
             Self::Base64 => HeaderValue::try_from(STANDARD.encode(text)).ok(),
-        }
+        };
+        value.filter(|value| value.len() <= LONGEST_VALUE)
     }
 }
 
 /// No control character, C1 included: what ends a line for one server is a letter for another.
 fn visible(text: &str) -> bool {
-    !text.chars().any(char::is_control) && text.len() <= LONGEST_VALUE
+    !text.chars().any(char::is_control)
 }
 
 /// A header that is longer makes many servers refuse the whole request.

@@ -1,7 +1,7 @@
 //! Which incoming header names could be read as one of ours.
 //! Pure.
 //!
-//! *Source:* PRODUCT §5 (1), (4); CGI's and WSGI's mapping of header names (RFC 3875 §4.1.18).
+//! *Source:* README "What the application reads"; CGI's and WSGI's mapping of header names (RFC 3875 §4.1.18).
 
 use std::collections::HashSet;
 

@@ -48,11 +48,19 @@ impl std::fmt::Debug for PendingLogin {
 }
 
 impl PendingLogin {
+    /// Whether a page demanded more than any login.
+    pub(super) fn is_step_up(&self) -> bool {
+        !self.acr.is_empty() || self.max_age.is_some()
+    }
+
     /// Whether the login began too long before `now`, or after it.
     pub(crate) fn is_too_old(&self, timeout: Duration, now: u64) -> bool {
         now.saturating_sub(self.begun) >= timeout.as_secs() || self.begun > now.saturating_add(60)
     }
 }
+
+/// Browsers take 4096 bytes of name, value and attributes (RFC 6265 §6.1).
+const LARGEST_VALUE: usize = 3800;
 
 /// The login cookies of one request.
 #[derive(Debug, Clone, Copy)]
@@ -101,8 +109,14 @@ impl Jar<'_> {
         let surplus = (known.len() + 1).saturating_sub(login.settings.pending.max(1));
         deletions.extend(known.into_iter().take(surplus).map(|(_, name)| name));
         let name = format!("{}{}", login.cookies.login_prefix, login_id(&pending.state));
-        let value =
-            serde_json::to_vec(pending).map(|json| login.sealer.seal(&name, &json)).unwrap_or_default();
+        let seal = |pending: &PendingLogin| {
+            serde_json::to_vec(pending).map(|json| login.sealer.seal(&name, &json)).unwrap_or_default()
+        };
+        let mut value = seal(pending);
+        if value.len() > LARGEST_VALUE {
+            // A target full of quotes doubles in JSON, and browsers drop what is larger than they take.
+            value = seal(&PendingLogin { target: "/".to_owned(), ..pending.clone() });
+        }
         let mut cookies: Vec<String> = deletions.iter().map(|name| login.delete_cookie(name)).collect();
         cookies.push(login.cookie(&name, &value, login.settings.timeout));
         cookies

@@ -21,15 +21,17 @@ impl Language {
 
     /// Chooses by the `Accept-Language` of a request: the heaviest range that we speak, else English.
     pub(crate) fn choose(accept_language: Option<&str>) -> Self {
-        let mut best = (0, Self::En);
-        for range in accept_language.unwrap_or_default().split(',').take(RANGES) {
-            if let Some((weight, language)) = read_range(range)
-                && weight > best.0
-            {
-                best = (weight, language);
-            }
-        }
-        best.1
+        Self::wanted(accept_language).into_iter().find_map(Self::read).unwrap_or(Self::En)
+    }
+
+    /// The tags of an `Accept-Language`, the most wanted first; those that nobody wants are left out.
+    pub(crate) fn wanted(accept_language: Option<&str>) -> Vec<&str> {
+        let ranges = accept_language.unwrap_or_default().split(',').take(RANGES);
+        let mut ranges: Vec<(u16, &str)> =
+            ranges.filter_map(read_range).filter(|(weight, _)| *weight > 0).collect();
+        // Stable: of equals the first stays first.
+        ranges.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+        ranges.into_iter().map(|(_, tag)| tag).collect()
     }
 
     /// The tag for `ui_locales`, `<html lang>` and `Content-Language`.
@@ -56,14 +58,17 @@ impl Language {
     }
 }
 
-/// Reads one range with its weight in thousandths; a range that we cannot read or speak is passed over.
-fn read_range(range: &str) -> Option<(u16, Language)> {
+/// Reads one range with its weight in thousandths; a range that we cannot read is passed over.
+fn read_range(range: &str) -> Option<(u16, &str)> {
     let (tag, weight) = range.split_once(';').unwrap_or((range, "q=1"));
-    let language = Language::read(tag.trim())?;
+    let tag = tag.trim();
+    if tag.is_empty() || !tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'*') {
+        return None;
+    }
     let (name, value) = weight.split_once('=')?;
     let value: f32 = value.trim().parse().ok()?;
     let valid = name.trim().eq_ignore_ascii_case("q") && (0.0..=1.0).contains(&value);
-    valid.then_some(((value * 1000.0) as u16, language))
+    valid.then_some(((value * 1000.0) as u16, tag))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! Pure.
 //!
 //! *Never:* how a page looks or what it says; `view` and `texts` know.
-//! *Source:* RFC 9110 §15; the table of answers in PRODUCT.md §4.
+//! *Source:* RFC 9110 §15.
 
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
@@ -23,12 +23,26 @@ pub(crate) enum Outage {
     NoAnswer,
 }
 
+/// One provider of the choice.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Choice<'a> {
+    /// As people know it.
+    pub(crate) name: &'a str,
+    pub(crate) href: &'a str,
+    /// The person signed in there last time.
+    pub(crate) is_last: bool,
+}
+
 /// A page with what it needs; paths and URLs are ones that the gateway made.
 ///
 /// A `reason` is a word of a closed list, so that nothing from the network can stand in its place.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Page<'a> {
     // The login.
+    /// Several providers: the person says which.
+    Choice {
+        choices: &'a [Choice<'a>],
+    },
     /// The provider answered with an error; `again` begins a new login.
     LoginFailed {
         trouble: Trouble,
@@ -57,6 +71,8 @@ pub(crate) enum Page<'a> {
         wanted: &'a str,
         again: &'a str,
     },
+    /// The highest level needs a phone that is known here, and this person's is not.
+    NotEnrolled,
     /// A required claim is missing.
     MissingClaim {
         claim: &'a str,
@@ -66,6 +82,10 @@ pub(crate) enum Page<'a> {
     // Access.
     /// A form was posted without a session; `login` opens in a new tab.
     SignedOutForm {
+        login: &'a str,
+    },
+    /// "Who am I" of nobody.
+    NotSignedIn {
         login: &'a str,
     },
     /// The session is good, the requirement is not met; `logout` lets the person change.
@@ -124,8 +144,8 @@ impl Page<'_> {
             Self::ProviderNoAnswer { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::ProviderUnavailable { .. } => StatusCode::BAD_GATEWAY,
             Self::LoginStale { .. } => StatusCode::BAD_REQUEST,
-            Self::TooWeak { .. } | Self::MissingClaim { .. } => StatusCode::FORBIDDEN,
-            Self::SignedOutForm { .. } => StatusCode::UNAUTHORIZED,
+            Self::TooWeak { .. } | Self::NotEnrolled | Self::MissingClaim { .. } => StatusCode::FORBIDDEN,
+            Self::SignedOutForm { .. } | Self::NotSignedIn { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -142,14 +162,14 @@ impl Page<'_> {
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
             Self::LogoutRefused { .. } => StatusCode::FORBIDDEN,
             Self::ConfirmLogout { .. } | Self::SignedOut { .. } => StatusCode::OK,
-            Self::WhoAmI(_) | Self::Repost { .. } => StatusCode::OK,
+            Self::WhoAmI(_) | Self::Repost { .. } | Self::Choice { .. } => StatusCode::OK,
         }
     }
 
     /// The header that this answer owes, if it owes one.
     pub(super) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         // RFC 9110 §15.5.2: a 401 names a way in; §15.5.6: a 405 names the methods.
-        if let Self::SignedOutForm { .. } = self {
+        if let Self::SignedOutForm { .. } | Self::NotSignedIn { .. } = self {
             return Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"midgate\"")));
         }
         if let Self::MethodNotAllowed { allow } = self {
@@ -162,11 +182,11 @@ impl Page<'_> {
     pub(crate) fn error(&self) -> Option<&'static str> {
         match self {
             Self::LoginFailed { .. } | Self::LoginStale { .. } => Some("login_failed"),
-            Self::TooWeak { .. } | Self::MissingClaim { .. } => Some("login_failed"),
+            Self::TooWeak { .. } | Self::NotEnrolled | Self::MissingClaim { .. } => Some("login_failed"),
             Self::ProviderBadAnswer { .. } => Some("provider_failed"),
             Self::ProviderNoAnswer { .. } => Some("provider_failed"),
             Self::ProviderUnavailable { .. } => Some("provider_failed"),
-            Self::SignedOutForm { .. } => Some("login_required"),
+            Self::SignedOutForm { .. } | Self::NotSignedIn { .. } => Some("login_required"),
             Self::Forbidden { .. } => Some("forbidden"),
             Self::NotFound => Some("not_found"),
             Self::MethodNotAllowed { .. } => Some("method_not_allowed"),
@@ -179,7 +199,7 @@ impl Page<'_> {
             Self::Broken => Some("internal_error"),
             Self::LogoutRefused { .. } => Some("logout_refused"),
             Self::ConfirmLogout { .. } | Self::SignedOut { .. } => None,
-            Self::WhoAmI(_) | Self::Repost { .. } => None,
+            Self::WhoAmI(_) | Self::Repost { .. } | Self::Choice { .. } => None,
         }
     }
 
@@ -197,14 +217,17 @@ impl Page<'_> {
     /// The section of the texts that speaks about this page.
     pub(super) fn texts(&self) -> &'static str {
         match self {
+            Self::Choice { .. } => "choice",
             Self::LoginFailed { trouble, .. } => trouble_word(*trouble),
             Self::ProviderBadAnswer { .. } => "provider-bad-answer",
             Self::ProviderNoAnswer { .. } => "provider-no-answer",
             Self::ProviderUnavailable { .. } => "provider-unreachable",
             Self::LoginStale { .. } => "login-stale",
             Self::TooWeak { .. } => "too-weak",
+            Self::NotEnrolled => "not-enrolled",
             Self::MissingClaim { .. } => "missing-claim",
             Self::SignedOutForm { .. } => "signed-out-form",
+            Self::NotSignedIn { .. } => "not-signed-in",
             Self::Forbidden { .. } => "forbidden",
             Self::NotFound => "not-found",
             Self::MethodNotAllowed { .. } => "method-not-allowed",

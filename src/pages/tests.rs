@@ -61,20 +61,28 @@ fn session(identity: &Identity) -> WhoAmI<'_> {
     }
 }
 
+const CHOICES: [Choice<'static>; 2] = [
+    Choice { name: "Mobile ID", href: "/.midgate/login?rd=%2F&provider=mobileid", is_last: true },
+    Choice { name: "mID", href: "/.midgate/login?rd=%2F&provider=idemia", is_last: false },
+];
+
 /// One page of each kind and trouble, under the name of its file.
 fn all<'a>(identity: &'a Identity) -> Vec<(String, Page<'a>)> {
     let again = "/.midgate/login?rd=%2F";
     let trouble = |trouble| Page::LoginFailed { trouble, trace: Some("A9W1GLUM"), again };
     let mut pages: Vec<Page<'_>> = TROUBLES.map(trouble).into();
     pages.extend([
+        Page::Choice { choices: &CHOICES },
         Page::ProviderBadAnswer { reason: "nonce-mismatch", again },
         Page::ProviderNoAnswer { again },
         Page::ProviderUnavailable { again },
         Page::LoginStale { again: Some(again) },
         Page::LoginStale { again: None },
         Page::TooWeak { wanted: "mid_al4_any", again },
+        Page::NotEnrolled,
         Page::MissingClaim { claim: "documentId", again },
         Page::SignedOutForm { login: again },
+        Page::NotSignedIn { login: again },
         Page::Forbidden { reason: "claim-differs", logout: Some("/.midgate/logout") },
         Page::NotFound,
         Page::MethodNotAllowed { allow: "GET, HEAD" },
@@ -146,9 +154,9 @@ fn statuses_are_those_of_the_contract() {
     let table: Vec<_> =
         all(&identity).iter().map(|(_, page)| (page.status().as_u16(), page.texts())).collect();
     let with = |status: u16| table.iter().filter(|row| row.0 == status).map(|row| row.1).collect::<Vec<_>>();
-    assert_eq!(with(200), ["confirm-logout", "signed-out", "signed-out-here", "session", "repost"]);
+    assert_eq!(with(200), ["choice", "confirm-logout", "signed-out", "signed-out-here", "session", "repost"]);
     assert_eq!(with(400), ["login-stale", "login-stale", "bad-request"]);
-    assert_eq!(with(401), ["signed-out-form"]);
+    assert_eq!(with(401), ["signed-out-form", "not-signed-in"]);
     assert_eq!(
         with(403),
         [
@@ -167,6 +175,7 @@ fn statuses_are_those_of_the_contract() {
             "provider-login-required",
             "unknown",
             "too-weak",
+            "not-enrolled",
             "missing-claim",
             "forbidden",
             "logout-refused",

@@ -8,7 +8,7 @@ use minijinja::{Value, context};
 use crate::provider::Trouble;
 
 use super::Visit;
-use super::page::Page;
+use super::page::{Choice, Page};
 use super::texts::Section;
 use super::whoami::shown;
 
@@ -66,17 +66,27 @@ pub(super) fn compose(page: &Page<'_>, visit: &Visit<'_>, words: &Section) -> Vi
         Page::ConfirmLogout { action, csrf, rd } => {
             View { template: "logout.html", values: context! { action => link(action), csrf, rd } }
         }
+        Page::Choice { choices } => View { template: "choice.html", values: choice(choices) },
         Page::Repost { action, fields } => View { template: "repost.html", values: repost(action, fields) },
         Page::LoginFailed { .. } | Page::LoginStale { .. } => message(page, visit, words),
         Page::ProviderBadAnswer { .. } | Page::ProviderNoAnswer { .. } => message(page, visit, words),
         Page::ProviderUnavailable { .. } => message(page, visit, words),
         Page::TooWeak { .. } | Page::MissingClaim { .. } => message(page, visit, words),
-        Page::SignedOutForm { .. } | Page::Forbidden { .. } | Page::NotFound => message(page, visit, words),
+        Page::NotEnrolled => message(page, visit, words),
+        Page::SignedOutForm { .. } | Page::NotSignedIn { .. } => message(page, visit, words),
+        Page::Forbidden { .. } | Page::NotFound => message(page, visit, words),
         Page::MethodNotAllowed { .. } | Page::UnknownHost => message(page, visit, words),
         Page::BadRequest { .. } | Page::TooLarge | Page::HeadersTooLarge => message(page, visit, words),
         Page::UpstreamDown { .. } | Page::StoreDown | Page::Broken => message(page, visit, words),
         Page::SignedOut { .. } | Page::LogoutRefused { .. } => message(page, visit, words),
     }
+}
+
+fn choice(choices: &[Choice<'_>]) -> Value {
+    let choices = choices.iter();
+    let choices = choices
+        .map(|choice| context! { name => shown(choice.name), href => link(choice.href), is_last => choice.is_last });
+    context! { choices => choices.collect::<Vec<_>>() }
 }
 
 fn repost(action: &str, fields: &[(&str, &str)]) -> Value {
@@ -110,9 +120,11 @@ pub(super) fn symbol(page: &Page<'_>) -> &'static str {
         Page::ProviderNoAnswer { .. } | Page::ProviderUnavailable { .. } => Symbol::Wait,
         Page::LoginStale { .. } => Symbol::Wait,
         Page::UpstreamDown { .. } | Page::StoreDown => Symbol::Wait,
-        Page::TooWeak { .. } | Page::Forbidden { .. } | Page::SignedOutForm { .. } => Symbol::Lock,
+        Page::TooWeak { .. } | Page::NotEnrolled | Page::Forbidden { .. } => Symbol::Lock,
+        Page::SignedOutForm { .. } | Page::NotSignedIn { .. } => Symbol::Lock,
         Page::SignedOut { .. } => Symbol::Done,
         Page::WhoAmI(_) | Page::ConfirmLogout { .. } | Page::Repost { .. } => Symbol::Person,
+        Page::Choice { .. } => Symbol::Person,
         Page::ProviderBadAnswer { .. } | Page::MissingClaim { .. } => Symbol::Stop,
         Page::NotFound | Page::MethodNotAllowed { .. } | Page::UnknownHost => Symbol::Stop,
         Page::BadRequest { .. } | Page::TooLarge | Page::HeadersTooLarge => Symbol::Stop,
@@ -151,12 +163,15 @@ fn actions<'a>(page: &Page<'a>, visit: &Visit<'a>) -> Vec<Action<'a>> {
         Page::LoginStale { again: None } => vec![home],
         Page::TooWeak { again: href, .. } => vec![again(href), home],
         Page::MissingClaim { again: href, .. } => vec![again(href)],
-        Page::SignedOutForm { login } => vec![Action { label: "sign_in", href: login }],
+        Page::SignedOutForm { login } | Page::NotSignedIn { login } => {
+            vec![Action { label: "sign_in", href: login }]
+        }
         Page::Forbidden { logout, .. } => {
             let logout = logout.map(|href| Action { label: "sign_out", href });
             [Some(home), logout].into_iter().flatten().collect()
         }
         Page::NotFound | Page::MethodNotAllowed { .. } | Page::BadRequest { .. } => vec![home],
+        Page::NotEnrolled => vec![home],
         Page::TooLarge | Page::HeadersTooLarge => vec![home],
         // On a host that is not ours no path of ours can be right.
         Page::UnknownHost => Vec::new(),
@@ -164,6 +179,7 @@ fn actions<'a>(page: &Page<'a>, visit: &Visit<'a>) -> Vec<Action<'a>> {
         Page::SignedOut { again: href, .. } => vec![Action { label: "sign_in_again", href }],
         Page::LogoutRefused { logout } => vec![Action { label: "sign_out", href: logout }, home],
         Page::WhoAmI(_) | Page::ConfirmLogout { .. } | Page::Repost { .. } => Vec::new(),
+        Page::Choice { .. } => Vec::new(),
     }
 }
 

@@ -22,6 +22,12 @@ impl ClaimRule {
         }
     }
 
+    /// Whether a login at another level may change the answer: it speaks of the login itself, or of a claim that this
+    /// login did not bring, such as a country that only some levels tell.
+    pub(crate) fn may_change_with_level(&self, identity: &Identity) -> bool {
+        matches!(self.name(), "amr" | "acr" | "auth_time") || identity.find(self.name()).is_none()
+    }
+
     /// Whether the identity meets the rule.
     pub(crate) fn holds(&self, identity: &Identity) -> bool {
         match self {

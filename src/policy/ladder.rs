@@ -1,7 +1,7 @@
 //! Which level of assurance meets which: one provider's ladder.
 //! Pure.
 //!
-//! *Source:* PRODUCT `acr_ladder`, `acr_also`; the providers' tables of `acr` values.
+//! *Source:* gateway.toml `acr_ladder`, `acr_also`; the providers' tables of `acr` values.
 
 use std::collections::BTreeMap;
 

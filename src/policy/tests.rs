@@ -33,8 +33,12 @@ fn loa3() -> Requirement {
     }
 }
 
+fn known<'w>(requirement: &Requirement, who: &'w Identity) -> Known<'w> {
+    Known { provider: &who.provider, standing: requirement.standing(who), auth_time: who.auth_time }
+}
+
 fn decision(access: Access, requirement: &Requirement, who: Option<&Identity>) -> String {
-    let known = who.map(|who| Known { standing: requirement.standing(who), auth_time: who.auth_time });
+    let known = who.map(|who| known(requirement, who));
     match decide(access, requirement, known, NOW) {
         Decision::Permit(permit) => format!("permit {}", permit.identified()),
         Decision::Login(ask) => format!("login {}", ask.reason.word()),
@@ -125,8 +129,20 @@ fn a_person_who_may_never_enter_is_not_sent_to_the_phone() {
         claims: vec![ClaimRule::AnyOf { name: "g".into(), values: vec!["x".into()] }],
         ..loa3()
     };
-    let who = person(Some("loa-2"), json!({}));
+    let who = person(Some("loa-2"), json!({"g": "y"}));
     assert_eq!(decision(Access::Required, &rule, Some(&who)), "forbid claim-not-met");
+}
+
+#[test]
+fn what_only_a_stronger_login_tells_is_asked_for_before_it_is_judged() {
+    for name in ["g", "amr"] {
+        let rule = ClaimRule::AnyOf { name: name.into(), values: vec!["x".into()] };
+        let rule = Requirement { claims: vec![rule], ..loa3() };
+        let low = person(Some("loa-2"), json!({}));
+        assert_eq!(decision(Access::Required, &rule, Some(&low)), "login acr-not-met", "{name}");
+        let high = person(Some("loa-3"), json!({}));
+        assert_eq!(decision(Access::Required, &rule, Some(&high)), "forbid claim-not-met", "{name}");
+    }
 }
 
 #[test]
@@ -159,4 +175,21 @@ fn a_list_compares_each_entry_with_its_own_verified_claim() {
 fn a_line_that_is_no_entry_is_refused_with_its_number() {
     let bad = AllowList::parse("+41 79\nbob\nsub:x\nanna@example.ch\n").unwrap_err();
     assert_eq!(bad.iter().map(|b| b.line).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn a_step_up_stays_at_the_sessions_own_provider_and_other_logins_are_a_choice() {
+    let order: Vec<std::sync::Arc<str>> = vec!["mobileid".into(), "idemia".into()];
+    let providers = order.iter().map(|id| (id.clone(), loa3().providers["idemia"].clone())).collect();
+    let rule = Requirement { providers, order: order.clone(), ..loa3() };
+    let asked =
+        |who: Option<&Identity>| match decide(Access::Required, &rule, who.map(|who| known(&rule, who)), NOW)
+        {
+            Decision::Login(ask) => ask.providers,
+            decision => panic!("{decision:?}"),
+        };
+    assert_eq!(asked(None), order);
+    assert_eq!(asked(Some(&person(Some("loa-2"), json!({})))), ["idemia".into()]);
+    let other = Identity { provider: "other".into(), ..person(Some("loa-4"), json!({})) };
+    assert_eq!(asked(Some(&other)), order);
 }

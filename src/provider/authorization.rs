@@ -78,3 +78,34 @@ fn parameters(settings: &Settings, request: &Authorization<'_>) -> Vec<(String, 
     all.retain(|(name, _)| !settings.forbids(name));
     all
 }
+
+/// Of the languages that a provider speaks, the one that is wanted most: exactly, or by its first part (RFC 4647 §3.4).
+pub(super) fn locale<'l>(spoken: &'l [String], wanted: &[&str], own: &'l str) -> Option<&'l str> {
+    if spoken.is_empty() {
+        return Some(own);
+    }
+    let first = |tag: &str| tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
+    let find = |fits: &dyn Fn(&str) -> bool| spoken.iter().map(String::as_str).find(|tag| fits(tag));
+    wanted.iter().chain([&own]).find_map(|wish| {
+        find(&|tag| tag.eq_ignore_ascii_case(wish)).or_else(|| find(&|tag| first(tag) == first(wish)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_most_wanted_language_that_a_provider_speaks_is_asked_for() {
+        for (spoken, wanted, locale) in [
+            (&[][..], &["es", "de-CH"][..], Some("de")),
+            (&["en", "de", "fr", "it"], &["de-CH", "fr"], Some("de")),
+            (&["en", "es"], &["es-MX", "de"], Some("es")),
+            (&["en-US", "fr-CH"], &["fr"], Some("fr-CH")),
+            (&["fr-FR", "fr-CH"], &["fr-CH"], Some("fr-CH")),
+            (&["de-CH"], &["rm"], Some("de-CH")),
+            (&["ja"], &["rm"], None),
+        ] {
+            let spoken: Vec<String> = spoken.iter().map(|tag: &&str| (*tag).to_owned()).collect();
+            assert_eq!(super::locale(&spoken, wanted, "de"), locale, "{spoken:?} {wanted:?}");
+        }
+    }
+}

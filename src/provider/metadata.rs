@@ -19,6 +19,8 @@ pub(super) struct Metadata {
     pub(super) token: Url,
     pub(super) userinfo: Option<Url>,
     pub(super) jwks: Url,
+    /// OIDC Discovery §3: languages of its pages; empty where it does not say.
+    pub(super) ui_locales: Vec<String>,
     /// RFC 9207 §3: `iss` comes with every authorization response.
     pub(super) promises_iss: bool,
 }
@@ -68,9 +70,21 @@ fn read(settings: &Settings, document: &Map<String, Value>) -> Result<Metadata, 
         token: needed(endpoint(&endpoints.token, "token_endpoint"))?,
         userinfo: endpoint(&endpoints.userinfo, "userinfo_endpoint")?,
         jwks: needed(endpoint(&endpoints.jwks, "jwks_uri"))?,
+        ui_locales: strings(document.get("ui_locales_supported")),
         promises_iss: document.get("authorization_response_iss_parameter_supported")
             == Some(&Value::Bool(true)),
     })
+}
+
+/// The texts of a list; what is no list holds none.
+fn strings(value: Option<&Value>) -> Vec<String> {
+    value
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// An endpoint that we may call: https, or plain http on this machine; never with a fragment.

@@ -2,7 +2,7 @@
 //!
 //! *Source:* OIDC Core §3.1.3, §5.3; RFC 6749 §4.1.3, §2.3.1; RFC 6750 §2.1.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use form_urlencoded::{Serializer, byte_serialize};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -12,9 +12,10 @@ use url::Url;
 
 use super::id_token::{self, Expected};
 use super::metadata::Metadata;
-use super::{ClientAuth, Failure, Provider, UserInfoUse, json};
+use super::{ClientAuth, Failure, Keep, Provider, UserInfoUse, json};
 use crate::identity::{Claims, Identity, find_claim};
 use crate::secret::Secret;
+use crate::session;
 
 /// Bytes of a token answer, and of UserInfo.
 const LIMIT: usize = 64 * 1024;
@@ -36,12 +37,31 @@ pub(crate) struct Verified {
     pub(crate) identity: Identity,
     /// The provider's session id.
     pub(crate) sid: Option<String>,
+    /// What the settings ask to keep.
+    pub(crate) tokens: Option<Box<session::Tokens>>,
 }
 
 /// The token endpoint's answer.
 struct Tokens {
     access_token: Secret,
     id_token: Secret,
+    refresh_token: Option<Secret>,
+    /// Seconds.
+    expires_in: Option<u64>,
+}
+
+impl Tokens {
+    /// What of it the settings ask to keep; `now` is in Unix seconds.
+    fn kept(self, keep: Keep, now: u64) -> Option<Box<session::Tokens>> {
+        let refresh_token = self.refresh_token.filter(|_| keep.refresh_token);
+        let kept = session::Tokens {
+            id_token: keep.id_token.then_some(self.id_token),
+            access_token: keep.access_token.then_some(self.access_token),
+            expires: self.expires_in.map(|seconds| now.saturating_add(seconds)),
+            refresh_token,
+        };
+        kept.kept()
+    }
 }
 
 /// Carries a login to its end at the provider.
@@ -52,7 +72,8 @@ pub(super) async fn redeem(provider: &Provider, redemption: &Redemption<'_>) -> 
     let userinfo = userinfo(provider, &metadata, &tokens, &claims).await?;
     let identity = provider.settings.identity(&metadata.issuer, &claims, userinfo.as_ref());
     required(provider, &identity, &claims, userinfo.as_ref())?;
-    Ok(Verified { identity, sid: id_token::sid(&claims) })
+    let tokens = tokens.kept(provider.settings.keep, unix(redemption.now));
+    Ok(Verified { identity, sid: id_token::sid(&claims), tokens })
 }
 
 /// The token request: once, and never again, since a code lives once (RFC 6749 §4.1.2).
@@ -81,7 +102,20 @@ async fn exchange(
     Ok(Tokens {
         access_token: Secret::new(text("access_token").ok_or(bad("no-access-token"))?),
         id_token: Secret::new(text("id_token").ok_or(bad("no-id-token"))?),
+        refresh_token: text("refresh_token").map(Secret::new),
+        expires_in: document.get("expires_in").and_then(seconds),
     })
+}
+
+/// `expires_in` as a number, whole or not, or as a text; anything else says nothing.
+fn seconds(value: &Value) -> Option<u64> {
+    let number = value.as_f64().or_else(|| value.as_str()?.parse().ok())?;
+    // A year is longer than any honest access token lives.
+    (0.0..31_536_000.0).contains(&number).then_some(number as u64)
+}
+
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn token_request(provider: &Provider, metadata: &Metadata, redemption: &Redemption<'_>) -> RequestBuilder {
@@ -133,13 +167,12 @@ async fn verify(
     if !token.has_key(&keys) {
         keys = provider.refetch_keys().await?;
     }
-    let now = redemption.now.duration_since(UNIX_EPOCH).map_or(0, |since: Duration| since.as_secs());
     let expected = Expected {
         issuer: &metadata.issuer,
         client_id: &provider.settings.client_id,
         nonce: redemption.nonce,
         access_token: tokens.access_token.expose(),
-        now,
+        now: unix(redemption.now),
     };
     token.verify(&keys, expected)
 }

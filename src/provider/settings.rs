@@ -16,6 +16,8 @@ use crate::secret::Secret;
 pub(crate) struct Settings {
     pub(crate) id: Arc<str>,
     pub(crate) display_name: String,
+    /// Values of `domain_hint` that mean this provider.
+    pub(crate) domains: Vec<String>,
     /// Compared byte for byte; unset: taken from the document at `discovery`.
     pub(crate) issuer: Option<String>,
     pub(crate) discovery: Discovery,
@@ -40,12 +42,22 @@ pub(crate) struct Settings {
     /// Parameters that are never sent.
     pub(crate) forbid: Vec<String>,
     pub(crate) claims: Mapping,
+    /// Which tokens a session keeps.
+    pub(crate) keep: Keep,
     /// Further roots, PEM.
     pub(crate) ca_pem: Option<Vec<u8>>,
     /// For our calls to the provider.
     pub(crate) proxy: Option<Url>,
     /// One deadline for token, keys and UserInfo together.
     pub(crate) timeout: Duration,
+}
+
+/// Which tokens are kept after a login: none that nobody will need.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Keep {
+    pub(crate) id_token: bool,
+    pub(crate) access_token: bool,
+    pub(crate) refresh_token: bool,
 }
 
 /// Where the metadata come from.
@@ -145,6 +157,11 @@ impl Settings {
     /// Whether metadata and keys of the one serve the other.
     pub(super) fn asks_the_same(&self, other: &Self) -> bool {
         self.issuer == other.issuer && self.discovery == other.discovery && self.endpoints == other.endpoints
+    }
+
+    /// Whether a `domain_hint` means this provider.
+    pub(crate) fn is_hinted_at(&self, hint: &str) -> bool {
+        self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(hint))
     }
 
     /// Whether a parameter must never be sent.

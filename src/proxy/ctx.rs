@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use http::header::HeaderValue;
-use pingora_core::{Error, ErrorSource};
+use pingora_core::{Error, ErrorSource, ErrorType};
 use pingora_http::RequestHeader;
 
 use super::Snapshot;
-use crate::admission::{Passage, Refused};
-use crate::request::host_of;
+use crate::admission::Passage;
+use crate::request::{forwarded_client, host_of};
 use crate::route::Route;
 use crate::seal::random;
 use crate::telemetry::ACCESS;
@@ -46,6 +46,8 @@ pub(crate) struct Ctx {
     /// The peer of the connection, if it has an address.
     pub(crate) peer: Option<IpAddr>,
     pub(crate) peer_is_trusted: bool,
+    /// Who a trusted peer says the client is.
+    client: Option<IpAddr>,
     started: Instant,
     request_id: Option<HeaderValue>,
     error_source: &'static str,
@@ -84,6 +86,7 @@ impl Ctx {
             received: 0,
             peer: None,
             peer_is_trusted: false,
+            client: None,
             started: Instant::now(),
             request_id: None,
             error_source: "",
@@ -101,6 +104,11 @@ impl Ctx {
             Some(peer) => edge.trusted.iter().any(|network| network.contains(&peer)),
             None => edge.trusts_unix,
         };
+        if self.peer_is_trusted {
+            self.client = forwarded_client(&head.headers, |address| {
+                edge.trusted.iter().any(|network| network.contains(address))
+            });
+        }
         self.request_id = Some(match head.headers.get("x-request-id") {
             Some(given) if is_good_id(given) => given.clone(),
             _ => new_id(),
@@ -126,11 +134,6 @@ impl Ctx {
         self.request_id.as_ref()
     }
 
-    pub(super) fn note_refusal(&mut self, refused: Refused) {
-        self.route = refused.route;
-        self.reason = refused.reason;
-    }
-
     pub(super) fn note_failure(&mut self, error: &Error) {
         self.error_source = match error.esource() {
             ErrorSource::Upstream => "upstream",
@@ -141,23 +144,30 @@ impl Ctx {
             ErrorSource::Internal | ErrorSource::Unset => "internal",
         };
         if self.reason.is_empty() {
-            self.reason = error.etype().as_str();
+            self.reason = reason_of(error);
         }
     }
 
-    /// Counts what is said in a tunnel as use of its session.
-    pub(super) fn touch_session(&self) {
+    /// Counts what is said in a tunnel as use of its session, once a second at most.
+    pub(super) async fn touch_session(&mut self) {
+        let now = unix_now();
+        if now == self.now {
+            return;
+        }
+        self.now = now;
         if let Some((session, _)) = self.passage.as_ref().and_then(|passage| passage.session.as_ref()) {
-            session.touch(unix_now());
+            // The cache counts look-ups, not what is written on the session.
+            self.snapshot.site.sessions.find(&session.key, now).await;
         }
     }
 
     fn client(&self) -> String {
+        let client = self.client.or(self.peer);
         let truncated = |peer: IpAddr| {
             let prefix = if peer.is_ipv4() { 24 } else { 48 };
             ipnet::IpNet::new(peer, prefix).map(|network| network.network().to_string()).unwrap_or_default()
         };
-        match (self.snapshot.edge.client_address, self.peer) {
+        match (self.snapshot.edge.client_address, client) {
             (ClientAddress::Full, Some(peer)) => peer.to_string(),
             (ClientAddress::Truncated, Some(peer)) => truncated(peer),
             (ClientAddress::Off, _) | (_, None) => String::new(),
@@ -197,6 +207,22 @@ impl Drop for Ctx {
 
 fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Why an exchange broke off, as a word.
+fn reason_of(error: &Error) -> &'static str {
+    match (error.esource(), error.etype()) {
+        (_, ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout) => "upstream-connect-timeout",
+        (_, ErrorType::ConnectRefused) => "upstream-refused",
+        (_, ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure) => "upstream-not-verified",
+        (_, ErrorType::ConnectError | ErrorType::ConnectNoRoute | ErrorType::SocketError) => {
+            "upstream-unreachable"
+        }
+        (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => "upstream-timeout",
+        (ErrorSource::Upstream, _) => "upstream-broken-off",
+        (ErrorSource::Downstream, _) => "client-broken-off",
+        (ErrorSource::Internal | ErrorSource::Unset, _) => "internal",
+    }
 }
 
 /// An id from outside is kept when it can stand in any log as it is.

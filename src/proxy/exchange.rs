@@ -3,7 +3,10 @@
 //! Pingora has no total deadline for a request's head and no way to end an exchange from outside, so the proxy's own
 //! future is raced against both here.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cell::{Cell, RefCell};
+use std::future::{Future as _, poll_fn};
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -12,26 +15,20 @@ use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::Gateway;
 use crate::session::{Session, Sessions};
 
 tokio::task_local! {
-    static EXCHANGE: Exchange;
+    /// Whether the connection still waits for its first request.
+    static IS_NEW: Cell<bool>;
+    /// The exchange under way, seen from outside the proxy.
+    static EXCHANGE: RefCell<State>;
 }
 
-/// One request on one connection, seen from outside the proxy.
-#[derive(Default)]
-struct Exchange {
-    state: Mutex<State>,
-    changed: Notify,
-}
-
-#[derive(Default, Clone)]
 enum State {
     /// Waiting for a head.
-    #[default]
     Waiting,
     /// A head is here; the hooks' own deadlines count from now on.
     Running,
@@ -51,10 +48,7 @@ pub(super) fn end_with(session: &Arc<Session>, sessions: &Arc<Sessions>) {
 
 fn set(state: State) {
     // Outside a connection of ours (in a test) there is nothing to tell.
-    let _ = EXCHANGE.try_with(|exchange| {
-        *exchange.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
-        exchange.changed.notify_one();
-    });
+    let _ = EXCHANGE.try_with(|exchange| exchange.replace(state));
 }
 
 /// The application on a listener.
@@ -66,13 +60,16 @@ pub(crate) struct Edge {
 struct Watched {
     proxy: Arc<HttpProxy<Gateway>>,
     options: HttpServerOptions,
-    head_deadline: Duration,
+    first_head: Duration,
+    next_head: Duration,
 }
 
 impl Edge {
-    /// Wraps the proxy; at most `connections` at a time, a head within `head_deadline` of the connection's last answer.
-    pub(crate) fn new(proxy: HttpProxy<Gateway>, connections: usize, head_deadline: Duration) -> Self {
-        let inner = Watched { proxy: Arc::new(proxy), options: HttpServerOptions::default(), head_deadline };
+    /// Wraps the proxy; at most `connections` at a time. A first head must be here within `head`, and each further
+    /// one within `idle` and `head` of the answer before it: Pingora does not tell when its first byte came.
+    pub(crate) fn new(proxy: HttpProxy<Gateway>, connections: usize, head: Duration, idle: Duration) -> Self {
+        let (proxy, options) = (Arc::new(proxy), HttpServerOptions::default());
+        let inner = Watched { proxy, options, first_head: head, next_head: idle + head };
         Self { inner: Arc::new(inner), connections: Semaphore::new(connections.min(Semaphore::MAX_PERMITS)) }
     }
 }
@@ -84,7 +81,7 @@ impl ServerApp for Edge {
             metrics::counter!("midgate_connections_refused_total").increment(1);
             return None;
         };
-        self.inner.process_new(stream, shutdown).await
+        IS_NEW.scope(Cell::new(true), self.inner.process_new(stream, shutdown)).await
     }
 
     async fn cleanup(&self) {
@@ -99,12 +96,14 @@ impl HttpServerApp for Watched {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        let is_new = IS_NEW.try_with(|is_new| is_new.replace(false)).unwrap_or_default();
+        let head_deadline = if is_new { self.first_head } else { self.next_head };
         EXCHANGE
-            .scope(Exchange::default(), async {
+            .scope(RefCell::new(State::Waiting), async {
                 tokio::select! {
                     biased;
                     stream = self.proxy.process_new_http(session, shutdown) => stream,
-                    () = end(self.head_deadline) => None,
+                    () = end(head_deadline) => None,
                 }
             })
             .await
@@ -121,34 +120,19 @@ impl HttpServerApp for Watched {
 
 /// Resolves when the current exchange must end.
 async fn end(head_deadline: Duration) {
-    let deadline = tokio::time::sleep(head_deadline);
-    tokio::pin!(deadline);
-    loop {
-        // The lock and the task-local are let go before anything is awaited.
-        let state =
-            EXCHANGE.with(|exchange| exchange.state.lock().unwrap_or_else(PoisonError::into_inner).clone());
-        match state {
-            State::Waiting => tokio::select! {
-                () = &mut deadline => return,
-                () = changed() => {}
-            },
-            State::Running => changed().await,
-            State::Tied(session, sessions) => {
-                wait_for_end(&session, &sessions).await;
-                return;
-            }
-        }
-    }
-}
-
-async fn changed() {
-    std::future::poll_fn(|cx| {
-        EXCHANGE.with(|exchange| {
-            let notified = std::pin::pin!(exchange.changed.notified());
-            std::future::Future::poll(notified, cx)
+    let mut deadline = std::pin::pin!(tokio::time::sleep(head_deadline));
+    // The state changes only while this very task polls the proxy, and `select!` polls this future right after it: a
+    // look at each poll misses nothing, and nobody need be woken.
+    let tied = poll_fn(|cx| {
+        EXCHANGE.with(|exchange| match &*exchange.borrow() {
+            State::Waiting => deadline.as_mut().poll(cx).map(|()| None),
+            State::Running => Poll::Pending,
+            State::Tied(session, sessions) => Poll::Ready(Some((Arc::clone(session), Arc::clone(sessions)))),
         })
-    })
-    .await;
+    });
+    if let Some((session, sessions)) = tied.await {
+        wait_for_end(&session, &sessions).await;
+    }
 }
 
 /// Waits until the session is ended, or has run out of its time.

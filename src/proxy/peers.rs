@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -30,6 +30,8 @@ struct Target {
     group: u64,
     found: ArcSwapOption<Found>,
     looking: AtomicBool,
+    /// The address that answered last, where the first did not.
+    good: AtomicUsize,
 }
 
 struct Found {
@@ -47,7 +49,7 @@ impl Peers {
             group += 1;
             let (server, timeouts) = (server.clone(), upstream.timeouts);
             let (found, looking) = (ArcSwapOption::empty(), AtomicBool::new(false));
-            Arc::new(Target { server, timeouts, group, found, looking })
+            Arc::new(Target { server, timeouts, group, found, looking, good: AtomicUsize::new(0) })
         };
         let upstreams = upstreams
             .into_iter()
@@ -59,18 +61,51 @@ impl Peers {
         Self { upstreams }
     }
 
-    /// The peer whose turn it is.
+    fn targets(&self, upstream: &Upstream) -> &[Arc<Target>] {
+        self.upstreams.get(&upstream.id).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Where a request begins: the servers take turns, and a server alone begins with the address that answered last.
+    pub(crate) fn turn(&self, upstream: &Upstream) -> usize {
+        match self.targets(upstream) {
+            [only] => only.good.load(Ordering::Relaxed),
+            _ => upstream.turn(),
+        }
+    }
+
+    /// Notes that a connection stands after others failed.
+    pub(crate) fn note_good(&self, upstream: &Upstream, turn: usize) {
+        if let [only] = self.targets(upstream) {
+            only.good.store(turn, Ordering::Relaxed);
+        }
+    }
+
+    /// How many addresses a request may try: all that are known of all servers.
+    pub(crate) fn places(&self, upstream: &Upstream) -> usize {
+        let known = |target: &Arc<Target>| target.found.load().as_ref().map_or(1, |found| found.peers.len());
+        self.targets(upstream).iter().map(known).sum()
+    }
+
+    /// The peer whose turn it is; a server whose name cannot be looked up passes its turn on.
     pub(crate) async fn choose(
         &self,
         upstream: &Upstream,
-        turn: usize,
+        turn: &mut usize,
         upgrade: bool,
     ) -> Result<Box<HttpPeer>> {
-        let unknown = || Error::explain(ErrorType::InternalError, "upstream without servers");
-        let (index, _) = upstream.server(turn).ok_or_else(unknown)?;
-        let target =
-            self.upstreams.get(&upstream.id).and_then(|targets| targets.get(index)).ok_or_else(unknown)?;
-        let mut peer = Box::new(target.peer(turn).await?);
+        let targets = self.targets(upstream);
+        let mut result = Error::e_explain(ErrorType::InternalError, "upstream without servers");
+        for _ in 0..targets.len() {
+            let index = turn.checked_rem(targets.len()).unwrap_or_default();
+            let Some(target) = targets.get(index) else { break };
+            // Each round over the servers takes the next address of each.
+            result = target.peer(*turn / targets.len()).await;
+            if result.is_ok() {
+                break;
+            }
+            *turn = turn.wrapping_add(1);
+        }
+        let mut peer = Box::new(result?);
         if upgrade {
             // A tunnel may be silent for long; it ends with its session.
             peer.options.read_timeout = None;
@@ -81,7 +116,7 @@ impl Peers {
 }
 
 impl Target {
-    async fn peer(self: &Arc<Self>, turn: usize) -> Result<HttpPeer> {
+    async fn peer(self: &Arc<Self>, round: usize) -> Result<HttpPeer> {
         let known = self.found.load_full();
         let found = match known {
             Some(found) => {
@@ -92,7 +127,7 @@ impl Target {
             }
             None => self.look_up().await?,
         };
-        let index = turn.checked_rem(found.peers.len()).unwrap_or_default();
+        let index = round.checked_rem(found.peers.len()).unwrap_or_default();
         let none = || Error::explain(ErrorType::ConnectError, "name has no address");
         found.peers.get(index).cloned().ok_or_else(none)
     }

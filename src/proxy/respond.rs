@@ -12,11 +12,15 @@ use pingora_proxy::Session;
 
 use super::Ctx;
 use crate::headers::Contract;
+use crate::pages::error_json;
 use crate::reply::Reply;
 
 /// Writes one of our answers; gives `true`, which tells Pingora that the request is answered.
 pub(super) async fn write(session: &mut Session, ctx: &mut Ctx, reply: Reply) -> Result<bool> {
     ctx.status = reply.status.as_u16();
+    if !reply.reason.is_empty() && ctx.reason.is_empty() {
+        ctx.reason = reply.reason;
+    }
     let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 2))?;
     for (name, value) in &reply.headers {
         head.append_header(name, value)?;
@@ -31,33 +35,34 @@ pub(super) async fn write(session: &mut Session, ctx: &mut Ctx, reply: Reply) ->
     Ok(true)
 }
 
-/// Refuses in few words and closes the connection: what else it holds cannot be told apart from the request.
-pub(super) async fn close_with(session: &mut Session, ctx: &mut Ctx, status: StatusCode) -> Result<bool> {
-    session.set_keepalive(None);
-    let reason = status.canonical_reason().unwrap_or_default();
-    let body = serde_json::json!({
-        "error": reason.to_ascii_lowercase().replace(' ', "_"),
-        "reason": ctx.reason,
-        "request_id": ctx.request_id()
-    });
-    write(session, ctx, Reply::json(status, &body)).await
+/// Why a body was not read to its end.
+pub(super) enum Unread {
+    TooLarge,
+    TooSlow,
 }
 
-/// Reads a whole body of at most `most` bytes within `time`; the inner error is the status to refuse with.
+/// Tells a sender who dawdles, and closes the connection: nobody waits there with a page open.
+pub(super) async fn too_slow(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    session.set_keepalive(None);
+    let reply = error_json(StatusCode::REQUEST_TIMEOUT, "request_timeout", "body-too-slow", ctx.request_id());
+    write(session, ctx, reply).await
+}
+
+/// Reads a whole body of at most `most` bytes within `time`.
 ///
 /// One deadline for the whole of it: Pingora's own counts each read anew, and HTTP/2 has none.
 pub(super) async fn read_body(
     session: &mut Session,
     most: usize,
     time: Duration,
-) -> Result<std::result::Result<Bytes, StatusCode>> {
+) -> Result<std::result::Result<Bytes, Unread>> {
     if matches!(session.req_header().method, Method::GET | Method::HEAD) {
         return Ok(Ok(Bytes::new()));
     }
     let length = session.req_header().headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if length.is_some_and(|length| length > most) {
-        return Ok(Err(StatusCode::PAYLOAD_TOO_LARGE));
+        return Ok(Err(Unread::TooLarge));
     }
     // RFC 9110 §10.1.1: whoever waits for our word gets it.
     if session.req_header().headers.contains_key(header::EXPECT) {
@@ -67,13 +72,13 @@ pub(super) async fn read_body(
         let mut body = Vec::new();
         while let Some(chunk) = session.downstream_session.read_request_body().await? {
             if body.len() + chunk.len() > most {
-                return Ok(Err(StatusCode::PAYLOAD_TOO_LARGE));
+                return Ok(Err(Unread::TooLarge));
             }
             body.extend_from_slice(&chunk);
         }
         Ok(Ok(Bytes::from(body)))
     };
-    tokio::time::timeout(time, read).await.unwrap_or(Ok(Err(StatusCode::REQUEST_TIMEOUT)))
+    tokio::time::timeout(time, read).await.unwrap_or(Ok(Err(Unread::TooSlow)))
 }
 
 /// The status that an error of Pingora's means to the visitor; 0 when nobody is there to read it.
@@ -136,6 +141,7 @@ pub(super) async fn end_session_on_logout(
     let Some((held, _)) = &passage.session else { return Ok(()) };
     let snapshot = Arc::clone(&ctx.snapshot);
     snapshot.site.sessions.end(&held.key).await;
+    snapshot.site.audit("logout", "ok", held, ctx.request_id());
     let cookie = HeaderValue::try_from(snapshot.site.deleted_session_cookie());
     if let Ok(cookie) = cookie {
         response.append_header(header::SET_COOKIE, cookie)?;

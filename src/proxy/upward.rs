@@ -2,7 +2,7 @@
 //!
 //! Runs on each attempt, after Pingora has dealt with hop-by-hop headers, so that no `Connection` line of a client's
 //! can name one of ours away.
-//! *Source:* PRODUCT §5; RFC 7239 and its older `X-Forwarded-*`.
+//! *Source:* README "What the application reads"; RFC 7239 and its older `X-Forwarded-*`.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -115,9 +115,7 @@ fn set_host(request: &mut RequestHeader, passage: &Passage, ctx: &Ctx) -> Result
         HostHeader::Keep => Ok(()),
         HostHeader::Name(name) => request.insert_header(header::HOST, name.as_str()),
         HostHeader::Upstream => match upstream.server(ctx.turn) {
-            Some((_, server)) => {
-                request.insert_header(header::HOST, server.place.authority(server.tls.is_some()))
-            }
+            Some(server) => request.insert_header(header::HOST, server.place.authority(server.tls.is_some())),
             None => Ok(()),
         },
     }

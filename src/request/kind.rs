@@ -1,7 +1,7 @@
 //! What sort of caller waits for the answer: a person who can be sent somewhere, or a program.
 //! Pure.
 //!
-//! *Source:* PRODUCT §4; W3C Fetch Metadata.
+//! *Source:* W3C Fetch Metadata.
 
 use http::Method;
 use http::header::{self, HeaderMap};

@@ -140,6 +140,7 @@ impl Sessions {
             expires: now.saturating_add(self.lifetime.load(Ordering::Relaxed)),
             sid: fresh.sid,
             login: fresh.login,
+            tokens: fresh.tokens,
             last_used: AtomicU64::new(now),
             ended: OnceLock::new(),
             warm: ArcSwapOption::empty(),

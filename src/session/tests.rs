@@ -19,7 +19,12 @@ fn fresh(subject: &str) -> Fresh {
         auth_time: None,
         claims: Claims::new(),
     };
-    Fresh { identity, sid: None, login: LoginTrace { state: [0; 32], target: "/".into(), until: 0 } }
+    Fresh {
+        identity,
+        sid: None,
+        login: LoginTrace { state: [0; 32], target: "/".into(), until: 0 },
+        tokens: None,
+    }
 }
 
 fn sessions(capacity: u64, per_subject: usize) -> Sessions {

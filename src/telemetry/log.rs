@@ -29,7 +29,10 @@ pub(crate) fn init(settings: LogSettings) {
     // At their finer levels these crates print whole headers, cookies and queries (I8).
     let level = LevelFilter::from_level(settings.level);
     let capped = LevelFilter::from_level(settings.level.min(Level::WARN));
+    // What these say of each broken connection is a stranger's to cause as often as they like, and shows addresses.
+    let strangers = ["pingora_core::services::listening", "pingora_core::protocols", "pingora_proxy"];
     let filter = Targets::new().with_default(capped).with_target("midgate", level);
+    let filter = filter.with_targets(strangers.map(|target| (target, LevelFilter::OFF)));
     let json = match settings.format {
         Format::Auto => !std::io::stdout().is_terminal(),
         Format::Json => true,

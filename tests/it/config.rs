@@ -249,3 +249,15 @@ fn keys(schema: &Value, see: &mut impl FnMut(&str)) {
         keys(&schema["additionalProperties"], see);
     }
 }
+
+#[test]
+fn a_key_file_beside_the_configuration_may_not_be_there_yet() {
+    let (folder, _) = folder(&(SMALL.to_owned() + "[session]\nkeys_file = \"keys\"\n"));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_midgate"))
+        .arg("check")
+        .current_dir(folder.path(""))
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!folder.path("keys").exists(), "who only looks writes nothing");
+}

@@ -179,3 +179,17 @@ fn a_taken_port_is_told_by_its_key() {
     assert_eq!(code, 1);
     assert!((out + &err).contains("listen.address"), "the key is named");
 }
+
+#[test]
+fn the_client_behind_a_trusted_proxy_is_the_one_that_is_logged() {
+    let top = "[listen]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
+    let shared = plain("", "", &format!("{top}[[route]]\nupstream = \"{{up}}\"\naccess = \"public\"\n"));
+    let mut browser = Browser::new(&shared.gateway);
+    let headers = "X-Forwarded-For: 198.51.100.1, 203.0.113.9, 127.0.0.7\r\nX-Request-Id: behind-a-proxy\r\n";
+    let echo = browser.echo("/echo", headers);
+    assert_eq!(echo.one("X-Forwarded-For"), "198.51.100.1, 203.0.113.9, 127.0.0.7, 127.0.0.1");
+    until("the event is written", || shared.gateway.log().contains("behind-a-proxy"));
+    let log = shared.gateway.log();
+    let line = log.lines().find(|line| line.contains("behind-a-proxy")).unwrap_or_default();
+    assert!(line.contains("\"client.address\":\"203.0.113.9\""), "{line}");
+}

@@ -144,3 +144,19 @@ fn who_am_i_has_a_form_for_people_and_one_for_programs() {
     let foreign = browser.ask("GET", "/.midgate/session", "Origin: https://evil.test\r\n", b"");
     assert_eq!(foreign.header("access-control-allow-origin"), None);
 }
+
+#[test]
+fn what_applications_remember_goes_when_another_person_signs_in() {
+    let shared =
+        plain("", "", "[logout]\nclear_cookies = [\"JSESSIONID\"]\n[[route]]\nupstream = \"{up}\"\n");
+    let mut browser = Browser::signed_in(&shared.gateway, "/echo");
+    let cleared = |answer: &crate::rig::Answer| {
+        answer.all("set-cookie").iter().any(|line| line.starts_with("JSESSIONID="))
+    };
+    let again = browser.sign_in("/.midgate/login?rd=/echo");
+    assert_eq!((again.status, cleared(&again)), (303, false), "the same person");
+    shared.provider.patch_id_token(serde_json::json!({"sub": "somebody-else"}));
+    shared.provider.patch_userinfo(serde_json::json!({"sub": "somebody-else"}));
+    let other = browser.sign_in("/.midgate/login?rd=/echo");
+    assert_eq!((other.status, cleared(&other)), (303, true), "{other:?}");
+}

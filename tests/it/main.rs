@@ -4,6 +4,7 @@
 mod rig;
 
 mod answers;
+mod choice;
 mod config;
 mod hostile_browser;
 mod hostile_provider;

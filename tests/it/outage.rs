@@ -184,3 +184,32 @@ fn connections_over_the_limit_are_closed() {
     assert!(read(&mut third, false).is_err());
     drop(held);
 }
+
+#[test]
+fn a_server_that_cannot_be_found_or_reached_passes_its_turn_on() {
+    let shared = plain(
+        "",
+        "",
+        "[[upstream]]\nid = \"app\"\nservers = [\"http://no-such-name.invalid:80\", \"http://127.0.0.1:1\", \"{up}\"]\n\
+         [[upstream]]\nid = \"lost\"\nservers = [\"http://no-such-name.invalid:80\"]\n\
+         [[route]]\nupstream = \"app\"\naccess = \"public\"\n\
+         [[route]]\npath = \"/lost/\"\nupstream = \"lost\"\naccess = \"public\"\n",
+    );
+    let mut browser = Browser::new(&shared.gateway);
+    for round in 0..6 {
+        assert_eq!(browser.ask("POST", "/echo", "", b"x").status, 200, "{round}");
+    }
+    assert_eq!(browser.fetch("/lost/x").status, 502);
+}
+
+#[test]
+fn an_address_of_a_name_that_does_not_answer_passes_its_turn_on() {
+    // `localhost` is ::1 first on many machines, and the application listens on 127.0.0.1 only.
+    let application = crate::rig::application();
+    let routes =
+        format!("[[route]]\nupstream = \"http://localhost:{}\"\naccess = \"public\"\n", application.port());
+    let shared = plain("", "", &routes);
+    for _ in 0..3 {
+        assert_eq!(Browser::new(&shared.gateway).fetch("/echo").status, 200);
+    }
+}

@@ -116,8 +116,12 @@ fn events_arrive_as_they_happen_and_end_with_the_session() {
 
 /// Asks for a WebSocket; gives the connection and the answer's head.
 fn upgrade(target: &str, headers: &str) -> (std::net::TcpStream, Answer) {
-    let mut stream = connect(shared().gateway.port).expect("it listens");
-    let host = format!("localhost:{}", shared().gateway.port);
+    upgrade_at(shared().gateway.port, target, headers)
+}
+
+fn upgrade_at(port: u16, target: &str, headers: &str) -> (std::net::TcpStream, Answer) {
+    let mut stream = connect(port).expect("it listens");
+    let host = format!("localhost:{port}");
     write!(
         stream,
         "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
@@ -165,6 +169,32 @@ fn a_websocket_speaks_both_ways_and_ends_with_its_session() {
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest);
     assert!(ended.elapsed() < Duration::from_secs(5), "the tunnel outlives its session");
+}
+
+#[test]
+fn a_tunnel_in_use_keeps_its_session_and_a_silent_one_ends_with_it() {
+    let routes = "[session]\nidle_timeout = \"4s\"\n[[route]]\nupstream = \"{up}\"\nwebsocket = true\n";
+    let shared = plain("", "", routes);
+    let port = shared.gateway.port;
+    let browser = Browser::signed_in(&shared.gateway, "/echo");
+    let headers = format!("{}Origin: http://localhost:{port}\r\n", cookie(&browser));
+    let (mut stream, answer) = upgrade_at(port, "/ws", &headers);
+    assert_eq!(answer.status, 101);
+    stream.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
+    let begun = Instant::now();
+    let mut said = 0;
+    // Longer than the idle timeout: each answer paces the next word.
+    while begun.elapsed() < Duration::from_secs(7) {
+        stream.write_all(&[0x81, 0x81, 0, 0, 0, 0, b'x']).expect("the tunnel stands");
+        let mut frame = [0; 3];
+        stream.read_exact(&mut frame).expect("an echo");
+        said += 1;
+        let _ = stream.read(&mut [0]);
+    }
+    assert!(said > 4, "{said}");
+    stream.set_read_timeout(Some(Duration::from_secs(12))).expect("a timeout");
+    let _ = stream.read_to_end(&mut Vec::new());
+    assert!(begun.elapsed() < Duration::from_secs(17), "the silent tunnel outlives its session");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Identity headers of every route, and what is removed from requests.
 //! Pure.
 //!
-//! *Source:* PRODUCT §2 `[headers]`, §5; RFC 9110 §5.6.2.
+//! *Source:* gateway.toml `[headers]`; RFC 9110 §5.6.2.
 
 use std::collections::BTreeMap;
 

@@ -51,6 +51,8 @@ pub(super) fn listen(file: &File, desk: &mut Desk<'_>) -> Option<Listen> {
         tls: swap(tls)?,
         idle: limits.idle.0,
         header_timeout: limits.header_timeout.0,
+        capacity: file.session.capacity,
+        log: super::surface::log(&file.log),
     })
 }
 

@@ -9,8 +9,11 @@ use url::Url;
 use super::super::file::{self, File, OrFalse, RequestValue, When};
 use super::super::problem::{listed, path, suggestion};
 use super::{Desk, claims, place};
+use crate::config::ProviderParts;
+use crate::enrolment::{Enrolments, Learn};
+use crate::login::Phones;
 use crate::policy::Ladder;
-use crate::provider::{Alg, ClientAuth, Discovery, Endpoints, ResponseMode, Settings, UserInfoUse};
+use crate::provider::{Alg, ClientAuth, Discovery, Endpoints, Keep, ResponseMode, Settings, UserInfoUse};
 use crate::secret::Secret;
 
 /// One deadline for token, keys and UserInfo together; Mobile ID's codes live as long.
@@ -51,12 +54,13 @@ pub(super) struct Known {
     pub(super) ladder: Ladder,
     pub(super) forbids_max_age: bool,
     settings: Option<Settings>,
+    phones: Option<Phones>,
 }
 
 impl Known {
     /// The whole provider, if nothing is wrong with it.
-    pub(super) fn built(self) -> Option<(Settings, Ladder)> {
-        Some((self.settings?, self.ladder))
+    pub(super) fn built(self) -> Option<ProviderParts> {
+        Some(ProviderParts { settings: self.settings?, ladder: self.ladder, phones: self.phones? })
     }
 }
 
@@ -76,6 +80,7 @@ pub(super) fn providers(file: &File, keep: &BTreeSet<String>, desk: &mut Desk<'_
             ladder: ladder(provider, &key, desk),
             forbids_max_age: provider.forbid.iter().any(|name| name == "max_age"),
             settings,
+            phones: phones(provider, &key, desk),
         });
     }
     known
@@ -114,6 +119,7 @@ fn settings(
     Some(Settings {
         id: provider.id.as_str().into(),
         display_name,
+        domains: provider.domains.clone(),
         issuer,
         discovery,
         endpoints,
@@ -143,6 +149,7 @@ fn settings(
         request: request?,
         forbid: provider.forbid.clone(),
         claims: claims?,
+        keep: Keep::default(),
         ca_pem: ca_pem?,
         proxy: proxy?,
         timeout: DEADLINE,
@@ -365,6 +372,42 @@ fn ladder(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Ladder {
         desk.report.warn("level-off-the-ladder", format!("{key}.acr_values"), message);
     }
     ladder
+}
+
+/// Where level 4 takes the phone from: a file, or, against all advice, the session itself.
+fn phones(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<Phones> {
+    let insecure = format!("{key}.insecure_level4_from_session");
+    let Some(enrolment) = &provider.enrolment else {
+        if provider.insecure_level4_from_session {
+            let message =
+                "level 4 compares the phone with what the same session said: a changed SIM is not noticed";
+            desk.report.warn("insecure-level4", insecure, message);
+            return Some(Phones::InsecureSession);
+        }
+        return Some(Phones::Unknown);
+    };
+    if provider.insecure_level4_from_session {
+        desk.report.problem(
+            insecure,
+            "stands beside enrolment; accepted: one of them",
+            "remove it and keep enrolment",
+        );
+        return None;
+    }
+    let learn = match enrolment.learn {
+        file::Learn::Never => Learn::Never,
+        file::Learn::First => Learn::First,
+    };
+    let path = desk.material.locate(&enrolment.file);
+    match Enrolments::open(&path, learn) {
+        Ok(enrolments) => Some(Phones::Enrolled(Arc::new(enrolments))),
+        Err(error) => {
+            let message = format!("cannot read {}: {error}", path.display());
+            let hint = "a JSON file {\"people\": [{\"issuer\": …, \"subject\": …, \"sn\": …}]}, or one that is not there yet";
+            desk.report.problem(format!("{key}.enrolment.file"), message, hint);
+            None
+        }
+    }
 }
 
 fn proxy(text: &str, key: &str, desk: &mut Desk<'_>) -> Option<Url> {

@@ -26,14 +26,10 @@ pub(super) fn requirement(
         Some(file) => allow_list(file, providers, &format!("{key}.allow_file"), desk).map(Some),
     };
     let max_age = require.max_age.filter(|age| super::positive(&format!("{key}.max_age"), *age, desk.report));
-    let only_provider = match providers {
-        [only] => Some(Arc::clone(&only.id)),
-        _ => None,
-    };
     Some(Requirement {
         id: 0,
         providers: levels?,
-        only_provider,
+        order: providers.iter().map(|known| Arc::clone(&known.id)).collect(),
         acr: acr.to_vec(),
         max_age: max_age.map(|age| age.0),
         claims: claims?,

@@ -373,16 +373,6 @@ impl<'d> Draft<'d, '_> {
                 found
             }
         };
-        if found.len() > 1 {
-            let ids: Vec<&str> = found.iter().map(|known| &*known.id).collect();
-            let message = format!(
-                "several providers ({}) on one route are not available in this version",
-                ids.join(", ")
-            );
-            let hint = format!("write providers = [\"{}\"]", ids.first().copied().unwrap_or_default());
-            self.problem("providers", message, hint);
-            return None;
-        }
         (!found.is_empty()).then_some(found)
     }
 

@@ -2,7 +2,7 @@
 //! Pure.
 //!
 //! *Never:* the process's own environment; it is an argument.
-//! *Source:* PRODUCT §2.
+//! *Source:* the head of gateway.toml.
 
 use serde_json::{Map, Value};
 

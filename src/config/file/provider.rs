@@ -179,14 +179,16 @@ pub(crate) enum Refresh {
 pub(crate) struct Enrolment {
     /// File of enrolled serial numbers, by issuer and subject.
     pub(crate) file: String,
-    /// first: the first login at level 3 writes what it says.
-    pub(crate) learn: Option<Learn>,
+    /// never: only you write the file. first: the first login at level 3 of a person is written down.
+    pub(crate) learn: Learn,
 }
 
 /// `provider.enrolment.learn`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Learn {
+    #[default]
+    Never,
     First,
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Session {
     /// The session's cookie.
     pub(crate) cookie: Cookie,
     /// File with a base64url key of 32 bytes a line: the first seals, all open. It is written when it does not
-    /// exist. Unset: keys live in memory and a restart ends every session.
+    /// exist. Unset: keys live in memory and a login under way does not survive a restart.
     pub(crate) keys_file: Option<String>,
 }
 

@@ -1,0 +1,133 @@
+//! `GET login`: for which page, at which provider and how strong, and the choice where a person has one.
+//!
+//! *Source:* OIDC Core §4 (third-party initiated login).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::Site;
+use super::answers::{Caller, begin};
+use super::endpoints::parameters;
+use crate::login::Door;
+use crate::pages::{Choice, Page};
+use crate::policy::{Ask, Reason};
+use crate::reply::Reply;
+use crate::request::{Found as FoundCookie, Path, View, find_cookie};
+use crate::route::Found;
+
+/// The parameters of a login request, each at most once.
+type Parameters = HashMap<String, String>;
+
+/// Answers a login request: sends the browser to the provider, or lets the person choose one.
+pub(super) async fn login(caller: &Caller<'_>, view: &View<'_>) -> Reply {
+    let bad = |reason| caller.refuse(&Page::BadRequest { reason });
+    let Some(parameters) = parameters(view.query.unwrap_or_default().as_bytes()) else {
+        return bad("doubled-parameter");
+    };
+    let origins = &caller.site.table.origins;
+    let wanted = parameters.get("rd").or(parameters.get("target_link_uri")).map_or("/", String::as_str);
+    let Some(target) = origins.read_target(&view.host, wanted) else { return bad("foreign-return-target") };
+    let mut ask = ask_for(caller.site, &view.host, &target);
+    if let Err(reason) = narrow(caller.site, &mut ask, &parameters) {
+        return bad(reason);
+    }
+    match ask.providers.as_slice() {
+        [_] => begin(caller, &view.host, &ask, &target).await,
+        [] => bad("no-provider"),
+        _ => choice(caller, view, &ask, &target, parameters.get("acr").map(String::as_str)),
+    }
+}
+
+/// What a login for a page must ask: the demands of the page's route.
+fn ask_for(site: &Site, host: &str, target: &str) -> Ask {
+    let base = site.table.origins.of(host);
+    let url = url::Url::parse(&base).and_then(|base| base.join(target)).ok();
+    let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or(host);
+    let path = url.as_ref().map_or("/", |url| url.path());
+    let found = Path::read(path).ok().map(|path| site.table.find(host, &path, &Method::GET));
+    let requirement = match &found {
+        Some(Found::Route(route)) if !route.requirement.order.is_empty() => Some(&route.requirement),
+        Some(
+            Found::Route(_)
+            | Found::Own(_)
+            | Found::Nothing
+            | Found::MethodNotAllowed(_)
+            | Found::UnknownHost
+            | Found::Ambiguous,
+        )
+        | None => None,
+    };
+    Ask {
+        reason: Reason::NoSession,
+        providers: requirement.map_or_else(|| site.providers.clone(), |r| r.order.clone()),
+        acr: requirement.map(|r| r.acr.clone()).unwrap_or_default(),
+        max_age: requirement.and_then(|r| r.max_age),
+    }
+}
+
+/// Leaves the providers, and the level, that the parameters name.
+fn narrow(site: &Site, ask: &mut Ask, parameters: &Parameters) -> Result<(), &'static str> {
+    let find = |name: &str| parameters.get(name).map(String::as_str);
+    let all = || site.providers.iter().filter_map(|id| site.login.doors.get(id));
+    if let Some(iss) = find("iss") {
+        // OIDC Core §4: the issuer must be one of ours, byte for byte.
+        let named: Vec<_> = all().filter(|door| door.provider.issuer().as_deref() == Some(iss)).collect();
+        keep(ask, &named).ok_or("unknown-issuer")?;
+    } else if let Some(id) = find("provider") {
+        let named: Vec<_> = all().filter(|door| **door.provider.id() == *id).collect();
+        keep(ask, &named).ok_or("unknown-provider")?;
+    } else if let Some(hint) = find("domain_hint") {
+        // A hint that nobody knows hints at nothing.
+        let named: Vec<_> = all().filter(|door| door.provider.settings().is_hinted_at(hint)).collect();
+        let _ = keep(ask, &named);
+    }
+    let knows =
+        |id: &Arc<str>, acr: &str| site.login.doors.get(id).is_some_and(|door| door.ladder.knows(acr));
+    if let Some(acr) = find("acr") {
+        ask.providers.retain(|id| knows(id, acr));
+        ask.acr = vec![acr.to_owned()];
+        return if ask.providers.is_empty() { Err("unknown-acr") } else { Ok(()) };
+    }
+    if let [only] = ask.providers.as_slice() {
+        // The page may demand levels of another provider, which this one would not understand.
+        ask.acr.retain(|acr| knows(only, acr));
+    }
+    Ok(())
+}
+
+/// Leaves those of `named` that the page takes, or all of them where it takes none; `None` where none is named.
+fn keep(ask: &mut Ask, named: &[&Door]) -> Option<()> {
+    let ids: Vec<&Arc<str>> = named.iter().map(|door| door.provider.id()).collect();
+    let fitting: Vec<Arc<str>> = ask.providers.iter().filter(|id| ids.contains(id)).cloned().collect();
+    if !fitting.is_empty() {
+        ask.providers = fitting;
+    } else if !ids.is_empty() {
+        ask.providers = ids.into_iter().cloned().collect();
+    }
+    (!named.is_empty()).then_some(())
+}
+
+/// The page on which a person chooses; the provider of the last time stands first.
+fn choice(caller: &Caller<'_>, view: &View<'_>, ask: &Ask, target: &str, acr: Option<&str>) -> Reply {
+    let site = caller.site;
+    let last = match find_cookie(view.headers, &site.contract.cookies.choice) {
+        FoundCookie::One(id) => Some(id),
+        FoundCookie::Missing | FoundCookie::Doubled => None,
+    };
+    let doors = ask.providers.iter().filter_map(|id| site.login.doors.get(id));
+    let mut links: Vec<(bool, &str, String)> = doors
+        .map(|door| {
+            let id = &**door.provider.id();
+            let link = caller.login_path(Some(id), target);
+            let link = acr.map_or(link.clone(), |acr| format!("{link}&acr={acr}"));
+            (last != Some(id), door.provider.settings().display_name.as_str(), link)
+        })
+        .collect();
+    // Stable: the others stay in the configuration's order.
+    links.sort_by_key(|(is_other, ..)| *is_other);
+    let choices: Vec<Choice<'_>> =
+        links.iter().map(|(is_other, name, href)| Choice { name, href, is_last: !is_other }).collect();
+    caller.page(&Page::Choice { choices: &choices })
+}
