@@ -2,10 +2,13 @@
 # midgate beside a bare Pingora proxy and beside nginx, on one core each, in turns.
 #
 # What is compared:
-# - All three run with ONE worker, pinned to the same core; only one of them is asked at a time. The load generator
+# - All of them run with ONE worker, pinned to the same core; only one of them is asked at a time. The load generator
 #   (wrk) and the upstream (nginx with a small answer from memory) share the other core.
 # - midgate and bare Pingora come of one build: same profile, same versions, same time limits and connection pools
 #   (benches/bare_pingora.rs). nginx keeps its connections to the upstream too. No access log anywhere.
+# - "bare+9" is the same bare proxy that sends nine constant headers up, as many as midgate sends of a person and of the
+#   request. What lies between bare and bare+9 is Pingora's price for headers; what lies between bare+9 and midgate is
+#   the gateway's own work. The goal is held against bare.
 # - Every request brings the cookie of one of 10,000 real sessions, each made by a login of its own, and an `Accept`.
 #   The other two get the same requests and pass them on; midgate decides on them and sends five identity headers.
 # - Machines are noisy, so what counts are ratios of medians over interleaved rounds. Beside requests per second stand
@@ -23,7 +26,8 @@ PATH=$PATH:/usr/sbin
 
 rounds=${ROUNDS:-7} seconds=${ROUND_SECONDS:-4} connections=${CONNECTIONS:-32} sessions=${SESSIONS:-10000}
 front=${FRONT_CORE:-0} load=${LOAD_CORE:-1} port=${PORT:-18300}
-declare -A at=([midgate]=$port [bare]=$((port + 1)) [nginx]=$((port + 2)))
+declare -A at=([midgate]=$port [bare]=$((port + 1)) [nginx]=$((port + 2)) ["bare+9"]=$((port + 6)))
+contenders=(midgate bare bare+9 nginx)
 upstream=$((port + 3)) provider=$((port + 4)) health=$((port + 5))
 target=${CARGO_TARGET_DIR:-target}/release
 
@@ -106,8 +110,11 @@ wait_for "${at[midgate]}"
 listening=$((($(now) - started) / 1000000))
 taskset -c "$front" "$target/examples/bare_pingora" "127.0.0.1:${at[bare]}" "127.0.0.1:$upstream" & pid[bare]=$!
 pids+=("${pid[bare]}")
+taskset -c "$front" "$target/examples/bare_pingora" "127.0.0.1:${at[bare+9]}" "127.0.0.1:$upstream" headers & pid[bare+9]=$!
+pids+=("${pid[bare+9]}")
 taskset -c "$front" nginx -p "$dir" -c "$dir/nginx.conf" & pids+=($!)
 wait_for "${at[bare]}"
+wait_for "${at[bare+9]}"
 wait_for "${at[nginx]}"
 # The worker does the work.
 pid[nginx]=$(pgrep -P "${pids[-1]}")
@@ -133,7 +140,7 @@ spent=$(($(ticks midgate) - before))
 logins=$(awk -v n="$sessions" -v t="$spent" -v hz="$hz" 'BEGIN { printf "%.0f of its own processor time a second", n / (t / hz) }')
 full=$(resident midgate)
 
-for name in midgate bare nginx; do
+for name in "${contenders[@]}"; do
   got=$(curl -s -H "Cookie: $(head -1 "$dir/cookies")" "http://127.0.0.1:${at[$name]}/")
   [ "$got" = "hello from upstream" ] || { echo "$name answers: $got" >&2; exit 1; }
 done
@@ -149,9 +156,9 @@ run() { # name, connections, pause in ms, seconds
 }
 column() { sort -n -k"$2,$2" "$1" | awk -v c="$2" '{ v[NR] = $c } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
-for name in midgate bare nginx; do run "$name" "$connections" 0 1 >/dev/null; done
+for name in "${contenders[@]}"; do run "$name" "$connections" 0 1 >/dev/null; done
 for round in $(seq 1 "$rounds"); do
-  for name in midgate bare nginx; do
+  for name in "${contenders[@]}"; do
     line=$(run "$name" "$connections" 0 "$seconds")
     echo "$line" >>"$dir/full.$name"
     printf 'round %d  %-8s %s\n' "$round" "$name" "$(echo "$line" | awk '{ printf "%7d /s  %7d /s of processor time  core %3d %%  failed %d", $1, $5, $6, $2 }')"
@@ -160,12 +167,12 @@ done
 # A connection asks about once in 2 ms plus the answer's time.
 half=$(awk -v r="$(column "$dir/full.midgate" 1)" 'BEGIN { printf "%d", r / 2 * 0.0022 + 1 }')
 for round in $(seq 1 "$rounds"); do
-  for name in midgate bare nginx; do run "$name" "$half" 3 "$seconds" >>"$dir/half.$name"; done
+  for name in "${contenders[@]}"; do run "$name" "$half" 3 "$seconds" >>"$dir/half.$name"; done
 done
 
 echo
 printf '%-8s %12s %22s %14s %14s %12s\n' '' 'requests/s' '… of processor time' 'p50 half load' 'p99 half load' 'at'
-for name in midgate bare nginx; do
+for name in "${contenders[@]}"; do
   printf '%-8s %12.0f %22.0f %11.0f µs %11.0f µs %10.0f/s\n' "$name" "$(column "$dir/full.$name" 1)" "$(column "$dir/full.$name" 5)" \
     "$(column "$dir/half.$name" 3)" "$(column "$dir/half.$name" 4)" "$(column "$dir/half.$name" 1)"
 done
@@ -174,6 +181,7 @@ ratio() { # other, column: the median of the rounds' own ratios
 }
 echo
 echo "midgate : bare Pingora   $(ratio bare 1)   of processor time $(ratio bare 5)   (goal 0.97)"
+echo "midgate : bare+9         $(ratio bare+9 1)   of processor time $(ratio bare+9 5)"
 echo "midgate : nginx          $(ratio nginx 1)   of processor time $(ratio nginx 5)"
 echo "p99 over bare Pingora    $(awk -v a="$(column "$dir/half.midgate" 4)" -v b="$(column "$dir/half.bare" 4)" 'BEGIN { printf "%.0f µs", a - b }') at half load (goal under 50 µs)"
 echo "logins                   $logins (goal 1000); $(cat "$dir/stage.log"), the provider's signatures included"

@@ -5,6 +5,9 @@
 //! Signs in as often as is said, four at a time, and writes the session cookies to the file, one a line; then says
 //! how long that took. The provider stays up until standard input ends.
 
+// It is a program of its own and says what it did.
+#![allow(clippy::print_stdout)]
+
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
