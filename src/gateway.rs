@@ -118,6 +118,17 @@ pub(crate) fn run(mut loaded: Loaded, loader: Box<dyn Loader>) -> anyhow::Result
     Ok(())
 }
 
+/// A first generation without a process around it, to be measured.
+#[cfg(feature = "bench")]
+pub(crate) fn first_generation(loaded: Loaded) -> anyhow::Result<Snapshot> {
+    let shared = Shared {
+        sessions: Arc::new(Sessions::new(loaded.session)),
+        consumed: consumed(loaded.login.timeout),
+        own_keys: Keys::random(),
+    };
+    assemble(loaded, &shared, 1, None)
+}
+
 /// Builds one generation; what the old one knew of unchanged providers is taken over.
 fn assemble(
     loaded: Loaded,

@@ -68,20 +68,29 @@ pub(crate) fn permitted(permit: Permit, ready: &[Ready]) -> &[Ready] {
     if permit.identified() { ready } else { &[] }
 }
 
-/// Hop-by-hop headers of an answer, which end at this hop (RFC 9110 §7.6.1); framing headers are Pingora's.
+/// Headers of answers that always end at this hop (RFC 9110 §7.6.1); framing headers are Pingora's.
+static ALWAYS: [HeaderName; 4] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("proxy-authenticate"),
+    HeaderName::from_static("proxy-authentication-info"),
+];
+
+/// Hop-by-hop headers of an answer: those above, and what its `Connection` names.
 pub(crate) fn hop_by_hop(response: &HeaderMap) -> Vec<HeaderName> {
-    const ALWAYS: [&str; 4] =
-        ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authentication-info"];
     let nominated = response
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|line| line.split(','))
-        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        .map(str::trim)
+        // Nearly every answer says so; it is one of those above already.
+        .filter(|name| !name.eq_ignore_ascii_case("keep-alive"))
+        .filter_map(|name| HeaderName::try_from(name).ok())
         .filter(|name| !matches!(*name, header::UPGRADE | header::CONNECTION | header::TRANSFER_ENCODING))
-        .filter(|name| *name != header::CONTENT_LENGTH);
-    let always = ALWAYS.into_iter().map(HeaderName::from_static);
-    nominated.chain(always).filter(|name| response.contains_key(name)).collect()
+        .filter(|name| *name != header::CONTENT_LENGTH)
+        .filter(|name| response.contains_key(name));
+    nominated.chain(response.keys().filter(|name| ALWAYS.contains(name)).cloned()).collect()
 }
 
 #[cfg(test)]

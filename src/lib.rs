@@ -36,3 +36,5 @@ pub(crate) mod gateway;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod cli;
+#[cfg(feature = "bench")]
+pub mod bench;

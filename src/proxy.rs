@@ -5,6 +5,8 @@
 
 mod ctx;
 mod exchange;
+#[cfg(feature = "bench")]
+mod measured;
 mod peers;
 mod respond;
 mod upward;
@@ -32,6 +34,8 @@ use crate::telemetry::RouteMeters;
 
 pub(crate) use self::ctx::{ClientAddress, Ctx, exchanges};
 pub(crate) use self::exchange::Edge;
+#[cfg(feature = "bench")]
+pub(crate) use self::measured::{Incoming, Outgoing, through};
 pub(crate) use self::peers::Peers;
 
 /// How the edge treats connections and bodies.
@@ -82,7 +86,8 @@ impl ProxyHttp for Gateway {
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
         exchange::note_head();
-        ctx.arrive(session);
+        let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+        ctx.arrive(session.req_header(), peer);
         let edge = &ctx.snapshot.edge;
         session.set_keepalive(Some(edge.idle.as_secs()));
         session.set_write_timeout(Some(edge.idle));
@@ -165,7 +170,7 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        upward::rewrite(session, request, ctx)
+        upward::rewrite(session.req_header(), request, ctx)
     }
 
     async fn request_body_filter(

@@ -118,27 +118,30 @@ fn check_method(method: &Method) -> Result<(), Malformed> {
 }
 
 fn check_framing(headers: &HeaderMap) -> Result<(), Malformed> {
-    let once = |name: &HeaderName| headers.get_all(name).iter().nth(1).is_none();
-    if !once(&header::AUTHORIZATION) || !once(&header::CONTENT_TYPE) {
+    // One walk: looking for what is mostly not there would hash each name on every request.
+    let (mut authorizations, mut types, mut lengths, mut codings) = (0, 0, 0, 0);
+    let mut well_formed = true;
+    for (name, value) in headers {
+        match *name {
+            header::AUTHORIZATION => authorizations += 1,
+            header::CONTENT_TYPE => types += 1,
+            header::CONTENT_LENGTH => {
+                let digits = value.as_bytes().iter().all(u8::is_ascii_digit);
+                well_formed &= digits && (1..=18).contains(&value.len());
+                lengths += 1;
+            }
+            header::TRANSFER_ENCODING => {
+                well_formed &= value.as_bytes().eq_ignore_ascii_case(b"chunked");
+                codings += 1;
+            }
+            _ => {}
+        }
+    }
+    if authorizations > 1 || types > 1 {
         return Err(Malformed::DoubledHeader);
     }
     // RFC 9112 §6.3: a length that could be read in two ways.
-    let length = headers.get(header::CONTENT_LENGTH);
-    let digits = |value: &http::HeaderValue| {
-        value.as_bytes().len() <= 18 && !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit)
-    };
-    if !once(&header::CONTENT_LENGTH) || length.is_some_and(|value| !digits(value)) {
-        return Err(Malformed::Framing);
-    }
-    let coding = headers.get(header::TRANSFER_ENCODING);
-    let chunked = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if !once(&header::TRANSFER_ENCODING)
-        || coding.is_some_and(|value| !chunked(value))
-        || (coding.is_some() && length.is_some())
-    {
-        return Err(Malformed::Framing);
-    }
-    Ok(())
+    if well_formed && lengths + codings <= 1 { Ok(()) } else { Err(Malformed::Framing) }
 }
 
 /// The host of a request: exactly one `Host`, or HTTP/2's authority; both only when they agree.
@@ -180,11 +183,18 @@ pub(crate) fn host_of(text: &str) -> Option<Cow<'_, str>> {
             || matches!(b, b'-' | b'.' | b'_')
             || (literal && matches!(b, b':' | b'[' | b']'))
     };
-    if !port_is_good || host.is_empty() || host.len() > 253 || !host.bytes().all(good) || host.contains("..")
-    {
+    if !port_is_good || host.is_empty() || host.len() > 253 {
         return None;
     }
-    let lower = !host.bytes().any(|b| b.is_ascii_uppercase());
+    let (mut lower, mut after_dot) = (true, false);
+    for byte in host.bytes() {
+        let dot = byte == b'.';
+        if !good(byte) || (dot && after_dot) {
+            return None;
+        }
+        lower &= !byte.is_ascii_uppercase();
+        after_dot = dot;
+    }
     Some(if lower { Cow::Borrowed(host) } else { Cow::Owned(host.to_ascii_lowercase()) })
 }
 

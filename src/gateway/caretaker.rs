@@ -49,6 +49,8 @@ impl BackgroundService for Caretaker {
                 _ = shutdown.changed() => break,
                 _ = sweep.tick() => {
                     self.shared.sessions.sweep().await;
+                    // Durations pile up one by one until they are summed up, whether or not anybody scrapes.
+                    self.status.metrics.run_upkeep();
                     if self.loading().watched.have_changed() {
                         self.take_over(Cause::FileChanged, &mut warming);
                     }

@@ -64,21 +64,23 @@ impl CookieNames {
         let mut lines = incoming.get_all(header::COOKIE).iter();
         let Some(first) = lines.next() else { return CookieChange::Keep };
         let single = lines.next().is_none();
-        let ours = || cookie_pairs(incoming).any(|(name, _, _)| self.is_ours(name));
-        if single && !ours() {
+        let is_other = |name: &[u8], pair: &[u8]| !pair.is_empty() && !self.is_ours(name);
+        let (mut ours, mut others) = (false, false);
+        for (name, _, pair) in cookie_pairs(incoming) {
+            if is_other(name, pair) { others = true } else { ours |= !pair.is_empty() }
+        }
+        if single && !ours {
             return CookieChange::Keep;
         }
+        if !others {
+            return CookieChange::Remove;
+        }
         let mut line = Vec::with_capacity(first.len());
-        for (_, _, pair) in
-            cookie_pairs(incoming).filter(|(name, _, pair)| !pair.is_empty() && !self.is_ours(name))
-        {
+        for (_, _, pair) in cookie_pairs(incoming).filter(|(name, _, pair)| is_other(name, pair)) {
             if !line.is_empty() {
                 line.extend_from_slice(b"; ");
             }
             line.extend_from_slice(pair);
-        }
-        if line.is_empty() {
-            return CookieChange::Remove;
         }
         HeaderValue::from_bytes(&line).map_or(CookieChange::Remove, CookieChange::Replace)
     }

@@ -3,7 +3,7 @@
 //!
 //! *Source:* README "What the application reads"; CGI's and WSGI's mapping of header names (RFC 3875 §4.1.18).
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use http::header::HeaderName;
 
@@ -64,7 +64,8 @@ const LONGEST: usize = 128;
 /// The compiled set of names to remove.
 #[derive(Debug)]
 pub(crate) struct Strip {
-    exact: HashSet<Box<[u8]>>,
+    /// In order: a few comparisons cost less than a keyed hash.
+    exact: Box<[Box<[u8]>]>,
     prefixes: Vec<Box<[u8]>>,
     /// First letters of everything above: most headers are settled by one look.
     first: [bool; 256],
@@ -88,7 +89,7 @@ impl Strip {
         patterns: impl IntoIterator<Item = &'n str>,
         ours: impl IntoIterator<Item = &'n str>,
     ) -> Self {
-        let mut exact = HashSet::new();
+        let mut exact = BTreeSet::new();
         let mut prefixes: Vec<Box<[u8]>> = OURS.map(|name| name.as_bytes().into()).to_vec();
         for pattern in patterns {
             match pattern.strip_suffix('*') {
@@ -104,7 +105,7 @@ impl Strip {
                 first[usize::from(*byte)] = true;
             }
         }
-        Self { exact, prefixes, first }
+        Self { exact: exact.into_iter().collect(), prefixes, first }
     }
 
     /// Whether an incoming header of this name must not go up.
@@ -120,7 +121,8 @@ impl Strip {
             *to = fold_byte(*from);
         }
         let folded = folded.get(..length).unwrap_or_default();
-        let is_exact = name.len() <= LONGEST && self.exact.contains(folded);
+        let is_exact =
+            name.len() <= LONGEST && self.exact.binary_search_by(|known| (**known).cmp(folded)).is_ok();
         if is_exact || self.prefixes.iter().any(|prefix| folded.starts_with(prefix)) {
             return true;
         }

@@ -3,6 +3,8 @@
 //!
 //! *Source:* RFC 9112 §2.2, §3.2, §5.1, §6.1.
 
+use memchr::memchr;
+
 use super::Malformed;
 
 /// Checks the raw head of an HTTP/1.1 request and gives its target as it was sent.
@@ -13,13 +15,13 @@ use super::Malformed;
 pub(crate) fn check_raw(head: &[u8]) -> Result<&[u8], Malformed> {
     // A leading empty line is allowed (RFC 9112 §2.2).
     let head = head.strip_prefix(b"\r\n").unwrap_or(head);
-    let mut lines = head.split(|byte| *byte == b'\n');
+    let mut lines = lines(head);
     let request_line = lines.next().and_then(strip_cr).ok_or(Malformed::Framing)?;
     let target = target_of(request_line)?;
     let (mut length, mut coding) = (false, false);
     for line in lines {
         let Some(line) = strip_cr(line) else {
-            // What follows the last line feed is not a line.
+            // An empty line without its carriage return is as good as none.
             if line.is_empty() {
                 continue;
             }
@@ -36,6 +38,18 @@ pub(crate) fn check_raw(head: &[u8]) -> Result<&[u8], Malformed> {
         }
     }
     if length && coding { Err(Malformed::Framing) } else { Ok(target) }
+}
+
+/// What stands between line feeds.
+fn lines(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (line, after) = rest.split_at(memchr(b'\n', rest).unwrap_or(rest.len()));
+        rest = after.get(1..).unwrap_or_default();
+        Some(line)
+    })
 }
 
 fn strip_cr(line: &[u8]) -> Option<&[u8]> {

@@ -9,6 +9,8 @@ use url::Url;
 #[derive(Debug, Clone)]
 pub(crate) struct Origins {
     public: Url,
+    /// `:8443`, or nothing where the port is the scheme's own.
+    port: Box<str>,
     hosts: Vec<String>,
     suffixes: Vec<String>,
 }
@@ -19,7 +21,8 @@ const LONGEST_TARGET: usize = 2048;
 impl Origins {
     /// Origins of `public` (an origin URL with a host), exact hosts, and wildcard suffixes such as `.example.ch`.
     pub(crate) fn new(public: Url, hosts: Vec<String>, suffixes: Vec<String>) -> Self {
-        Self { public, hosts, suffixes }
+        let port = public.port().map(|port| format!(":{port}")).unwrap_or_default().into();
+        Self { public, port, hosts, suffixes }
     }
 
     /// The host of `public_url`.
@@ -34,10 +37,12 @@ impl Origins {
 
     /// Host and, where it is not the scheme's own, port.
     pub(crate) fn authority(&self, host: &str) -> String {
-        match self.public.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        }
+        [host, &self.port].concat()
+    }
+
+    /// Whether a `Host` line says just what [`Self::authority`] makes of its host.
+    pub(crate) fn is_authority(&self, line: &str, host: &str) -> bool {
+        line.strip_prefix(host).is_some_and(|rest| rest == &*self.port)
     }
 
     /// The origin of one of our hosts.
