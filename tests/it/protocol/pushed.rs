@@ -106,6 +106,7 @@ fn a_login_that_must_be_pushed_and_cannot_be_does_not_begin() {
 fn a_push_that_fails_is_a_page_without_a_second_try_or_a_cookie() {
     let Setting { provider, gateway, application: _application } =
         setting(Manner::Plain, &["offers-par"], "", ROOT);
+    gateway.until_warm();
     for (fault, status, reason) in [
         ("par-500", 502, "provider-status"),
         ("par-redirect", 502, "provider-status"),

@@ -120,6 +120,14 @@ impl Gateway {
         self.health("/readyz")
     }
 
+    /// Waits until the metadata of every provider are known, before a story changes what a provider says.
+    pub fn until_warm(&self) {
+        until("every provider is known", || {
+            let (status, body) = self.ready();
+            status == 200 && !body.contains("degraded")
+        });
+    }
+
     /// Asks the health listener.
     pub fn health(&self, path: &str) -> (u16, String) {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
