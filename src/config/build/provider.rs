@@ -68,6 +68,22 @@ fn may_never_be_fresh(provider: &file::Provider) -> bool {
     forbids("max_age") && (provider.pushed_authorization == When::Never || forbids("prompt"))
 }
 
+fn userinfo(when: When) -> UserInfoUse {
+    match when {
+        When::Auto => UserInfoUse::Auto,
+        When::Always => UserInfoUse::Always,
+        When::Never => UserInfoUse::Never,
+    }
+}
+
+fn pushed(when: When) -> PushUse {
+    match when {
+        When::Auto => PushUse::Auto,
+        When::Always => PushUse::Always,
+        When::Never => PushUse::Never,
+    }
+}
+
 fn settings(
     file: &File,
     provider: &file::Provider,
@@ -81,14 +97,7 @@ fn settings(
     let algs = algs(provider, &at("id_token_alg"), desk);
     let request = request::request(provider, key, desk);
     let claims = claims::mapping(&provider.claims, keep, &at("claims"), desk.report);
-    let ca_pem = match &provider.ca_file {
-        None => Some(None),
-        Some(file) => desk
-            .material
-            .certificates(file, &at("ca_file"), desk.report)
-            .and_then(|_| desk.material.bytes(file, &at("ca_file"), desk.report))
-            .map(Some),
-    };
+    let ca_pem = roots(provider, &at("ca_file"), desk);
     let proxy = match &provider.proxy {
         None => Some(None),
         Some(text) => proxy(text, &at("proxy"), desk).map(Some),
@@ -101,10 +110,9 @@ fn settings(
     let client::Client { auth: client_auth, secret: client_secret } = client?;
     let mut keep = kept_tokens(file, provider);
     keep.id_token |= wants_id_token_hint(provider, &discovery, &endpoints);
-    let display_name = provider.display_name.clone().unwrap_or_else(|| provider.id.clone());
     Some(Settings {
         id: provider.id.as_str().into(),
-        display_name,
+        display_name: provider.display_name.clone().unwrap_or_else(|| provider.id.clone()),
         domains: provider.domains.clone(),
         issuer,
         discovery,
@@ -121,17 +129,9 @@ fn settings(
         },
         acr_values: provider.acr_values.as_ref().and_then(OrFalse::text).map(str::to_owned),
         acr_claim: Some(provider.acr_claim.clone()).filter(|name| !name.is_empty()),
-        userinfo: match provider.userinfo {
-            When::Auto => UserInfoUse::Auto,
-            When::Always => UserInfoUse::Always,
-            When::Never => UserInfoUse::Never,
-        },
+        userinfo: userinfo(provider.userinfo),
         required_claims: provider.required_claims.clone(),
-        pushed_authorization: match provider.pushed_authorization {
-            When::Auto => PushUse::Auto,
-            When::Always => PushUse::Always,
-            When::Never => PushUse::Never,
-        },
+        pushed_authorization: pushed(provider.pushed_authorization),
         request: request?,
         forbid: provider.forbid.clone(),
         claims: claims?,
@@ -166,6 +166,13 @@ fn kept_tokens(file: &File, provider: &file::Provider) -> Keep {
         access_token: passes(file::PassToken::AccessToken),
         refresh_token: provider.refresh == file::Refresh::Auto,
     }
+}
+
+/// Further authorities, PEM, each of them readable.
+fn roots(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<Option<Vec<u8>>> {
+    let Some(file) = &provider.ca_file else { return Some(None) };
+    desk.material.certificates(file, key, desk.report)?;
+    desk.material.bytes(file, key, desk.report).map(Some)
 }
 
 /// Where metadata come from, and what they must say (OIDC Discovery §4).

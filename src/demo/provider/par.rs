@@ -17,6 +17,7 @@ use super::endpoints::{SLOW, objection};
 const LIFETIME: Duration = Duration::from_secs(60);
 
 /// A request that waits for its browser.
+#[derive(Clone)]
 pub(super) struct Pushed {
     parameters: Vec<(String, String)>,
     at: Instant,
@@ -63,7 +64,7 @@ pub(super) async fn push(shared: &Shared, request: &Request) -> Response {
     Response::json(status, &json!({ "request_uri": uri, "expires_in": 60 }))
 }
 
-/// What a browser's request stands for: itself, or what was pushed before, once.
+/// What a browser's request stands for: itself, or what was pushed before.
 pub(super) fn resolve(
     shared: &Shared,
     front: &[(String, String)],
@@ -76,8 +77,13 @@ pub(super) fn resolve(
             Ok(front.to_vec())
         };
     };
-    let pushed = shared.lock().pushed.remove(uri).filter(|pushed| pushed.at.elapsed() < LIFETIME);
-    let pushed = pushed.ok_or("unknown request_uri")?;
+    let pushed = {
+        let mut state = shared.lock();
+        // RFC 9126 §4: once, but a person may load the page again.
+        let is_kept = shared.settings.interactive;
+        if is_kept { state.pushed.get(uri).cloned() } else { state.pushed.remove(uri) }
+    };
+    let pushed = pushed.filter(|pushed| pushed.at.elapsed() < LIFETIME).ok_or("unknown request_uri")?;
     if find("client_id") != Some(&shared.settings.client_id) {
         return Err("client_id is not that of the request");
     }
