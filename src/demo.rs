@@ -86,8 +86,9 @@ impl Stage {
              3. http://localhost:{port}/payroll/  an area that asks for a higher level of Mobile ID\n\
              4. http://localhost:{port}/idemia/   an area of the second provider alone, in the manner of IDEMIA\n\
              5. http://localhost:{port}/either/   an area of both: signed in it opens, signed out you choose\n\
-             6. http://localhost:{port}/.midgate/session  who am I\n\
-             7. http://localhost:{port}/.midgate/logout   sign out\n\
+             6. http://localhost:{port}/archive/  level 4: the phone that was enrolled must answer, and no other\n\
+             7. http://localhost:{port}/.midgate/session  who am I\n\
+             8. http://localhost:{port}/.midgate/logout   sign out\n\
              \n\
              Press Ctrl-C to end the demo.\n",
             self.configuration.display(),

@@ -214,8 +214,9 @@ impl From<LoginError> for Failed {
 
 impl Login {
     /// Whether somebody else could have begun a login that makes a phone ring: the person is asked first.
-    pub(crate) fn needs_a_word(&self, provider: &Provider, given: &Given<'_>) -> bool {
-        given.from == CameFrom::Elsewhere && given.rings(provider.settings())
+    pub(crate) fn needs_a_word(&self, provider: &Provider, ask: &Ask, given: &Given<'_>) -> bool {
+        let wanted = self.acr_to_ask(provider.id(), &ask.acr);
+        given.from == CameFrom::Elsewhere && given.rings(provider.settings(), wanted)
     }
 
     /// Begins a login at a provider; the pending login goes into a sealed cookie of its own.

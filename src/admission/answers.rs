@@ -192,7 +192,7 @@ pub(super) async fn begin(
     let wanted = ask.acr.iter().find(|value| door.ladder.knows(value)).or(ask.acr.first());
     let more = wanted.map(|acr| ("acr", acr.clone())).into_iter().collect();
     let again = caller.login_path_with(Some(door.provider.id()), target, &more);
-    if site.login.needs_a_word(&door.provider, &given) {
+    if site.login.needs_a_word(&door.provider, ask, &given) {
         return caller.page(&Page::BeginLogin { login: &again }).because("begun-elsewhere");
     }
     let origin = origins.of(host);

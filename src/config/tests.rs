@@ -255,3 +255,57 @@ fn i8_the_effective_configuration_holds_no_secret() {
     assert!(effective.contains("X-Auth-User") && effective.contains("idle_timeout = \"30m\""), "{effective}");
     assert!(!reading.findings.problems.iter().any(|problem| problem.to_string().contains("hunter2")));
 }
+
+/// Which levels meet which, as the ladder of a preset says.
+fn met(preset: &str, more: &str) -> crate::policy::Ladder {
+    let text = format!(
+        "public_url = \"https://app.example.ch\"\n[[provider]]\nid = \"p\"\npreset = \"{preset}\"\nclient_id = \"c\"\n\
+         client_secret_file = \"secret\"\n{more}[[route]]\nupstream = \"http://127.0.0.1:3000\"\n"
+    );
+    let (problems, loaded) = read(&text);
+    loaded.unwrap_or_else(|| panic!("{problems:?}")).providers.remove(0).ladder
+}
+
+#[test]
+fn every_level_of_mobile_id_meets_what_its_operator_says() {
+    let ladder = met("mobileid-ch", "");
+    let all = [
+        "mid_al2_any",
+        "mid_al3_any",
+        "mid_al3_any_ch",
+        "mid_al3_simcard",
+        "mid_al3_mobileapp",
+        "mid_al4_any",
+        "mid_al4_any_ch",
+        "mid_al4_simcard",
+        "mid_al4_mobileapp",
+        "mid_al4_passkey",
+    ];
+    let (level3, level4) = (&all[1..5], &all[5..]);
+    for required in all {
+        let expected: Vec<&str> = match required {
+            "mid_al2_any" => all.to_vec(),
+            "mid_al3_any" => [level3, level4].concat(),
+            "mid_al3_any_ch" => vec!["mid_al3_any_ch", "mid_al4_any_ch"],
+            "mid_al3_simcard" => vec!["mid_al3_simcard", "mid_al4_simcard"],
+            "mid_al3_mobileapp" => vec!["mid_al3_mobileapp", "mid_al4_mobileapp"],
+            "mid_al4_any" => level4.to_vec(),
+            narrow => vec![narrow],
+        };
+        let found: Vec<&str> = all.into_iter().filter(|granted| ladder.meets(required, granted)).collect();
+        assert_eq!(found, expected, "{required}");
+    }
+    for odd in ["mid_al3", "MID_AL3_ANY", "mid_al3_any ", "", "loa-4"] {
+        assert!(!ladder.meets("mid_al2_any", odd) && ladder.meets(odd, odd), "{odd:?}");
+    }
+}
+
+#[test]
+fn every_level_of_idemia_is_met_by_itself_and_those_above() {
+    let ladder = met("idemia", "issuer = \"https://idp.example.gov/oxauth\"\n");
+    let all = ["loa-2", "loa-3", "loa-4"];
+    for (at, required) in all.into_iter().enumerate() {
+        let found: Vec<&str> = all.into_iter().filter(|granted| ladder.meets(required, granted)).collect();
+        assert_eq!(found, all[at..], "{required}");
+    }
+}

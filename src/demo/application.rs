@@ -168,6 +168,8 @@ fn area(path: &str) -> (&'static str, &'static str) {
         ("Payroll", "This area asks for a higher level of assurance than the rest.")
     } else if path.starts_with("/idemia/") {
         ("Residents' register", "This area signs people in with the mID of the second provider.")
+    } else if path.starts_with("/archive/") {
+        ("Archive", "This area asks for level 4: the phone that was enrolled must answer, and no other.")
     } else if path.starts_with("/either/") {
         ("Requests", "This area takes either identity: whoever is not signed in chooses one.")
     } else {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
+use super::level4::is_level4;
 use crate::identity::Identity;
 use crate::provider::{ENROLLED, Settings};
 
@@ -41,12 +42,13 @@ impl Given<'_> {
         named.filter_map(|name| Some((name, self.query?.get(name)?.clone()))).collect()
     }
 
-    /// Whether a login would make a phone ring that the provider is told of: the visitor's, or the signed-in person's.
-    pub(super) fn rings(&self, provider: &Settings) -> bool {
+    /// Whether a login at `wanted` would make a phone ring that the provider is told of: the visitor's, or the
+    /// signed-in person's.
+    pub(super) fn rings(&self, provider: &Settings, wanted: Option<&str>) -> bool {
         let mut hints = provider.request.iter().filter(|(name, _)| name == "login_hint");
         let is_known = |name: &str| {
-            let of_enrolment = name.starts_with(ENROLLED) && self.is_signed_in(&provider.id);
-            of_enrolment || self.find(&provider.id, name).is_some()
+            let is_told = name.starts_with(ENROLLED) && wanted.is_some_and(is_level4);
+            (is_told && self.is_signed_in(&provider.id)) || self.find(&provider.id, name).is_some()
         };
         hints.any(|(_, value)| value.names().into_iter().any(is_known))
     }

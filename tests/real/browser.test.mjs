@@ -196,6 +196,25 @@ describe('the tour', () => {
     assert.deepEqual(await look(page, '7-choice-remembered'), []);
   });
 
+  story('the archive asks the phone that was enrolled, and no other', async ({ page }) => {
+    const target = '/archive/minutes?year=2026';
+    await page.goto(target);
+    assert.equal(await levelAsked(page), 'mid_al3_any', 'first it must be known who it is');
+    await approve(page);
+    await page.getByText('mid_al4_any').waitFor();
+    assert.deepEqual(await look(page, '8-level-4'), []);
+    const got = await statusAfter(page, () => page.getByRole('button', { name: 'Approve as Luca Bernasconi' }).click());
+    assert.equal(got, 403);
+    assert.equal(await title(page), TEXTS.en['serial-mismatch'].title);
+    assert.deepEqual(await look(page, 'error-serial-mismatch'), []);
+    await page.getByRole('link', { name: 'Try again' }).click();
+    await page.getByText('mid_al4_any').waitFor();
+    await approve(page);
+    await arrive(page, target);
+    assert.equal((await identity(page))['x-auth-acr'], 'mid_al4_any');
+    assert.deepEqual(await look(page, '8-archive'), []);
+  });
+
   const noScript = { javaScriptEnabled: false };
   story('the register opens without JavaScript, by the buttons', async ({ page }) => {
     await page.goto('/idemia/');

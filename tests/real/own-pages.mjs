@@ -32,6 +32,19 @@ export const OWN_PAGES = {
   'provider-unavailable': refusal('Provider is out of order'),
   'provider-bad-answer': fault('wrong-nonce', '/'),
   'too-weak': fault('weaker-acr', '/payroll/'),
+  'serial-mismatch': async (page) => {
+    await page.goto('/archive/');
+    await approve(page);
+    await page.getByText('mid_al4_any').waitFor();
+    await statusAfter(page, () => page.getByRole('button', { name: 'Approve as Aline Rochat' }).click());
+  },
+  'begin-login': async (page, { origin }) => {
+    await signIn(page, '/');
+    // Another site leads here: what the person did there rings no phone yet.
+    await page.goto(origin.replace('localhost', '127.0.0.1'));
+    await page.evaluate((to) => { location.href = to; }, `${origin}/archive/`);
+    await page.waitForURL(`${origin}/**`);
+  },
   'login-stale': plain('/.midgate/callback?code=code&state=state'),
   'signed-out-form': async (page) => {
     await page.goto('/public/');
