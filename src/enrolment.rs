@@ -173,9 +173,15 @@ impl Enrolments {
     }
 
     fn refresh(&self, known: &mut Known) -> io::Result<()> {
-        if changed(&self.path) != known.changed {
-            *known = read(&self.path)?;
+        let now = changed(&self.path);
+        if now == known.changed {
+            return Ok(());
         }
+        if now.is_none() {
+            // Whoever was enrolled would be learned anew, with whatever phone comes first.
+            return Err(io::Error::new(ErrorKind::NotFound, format!("{} is gone", self.path.display())));
+        }
+        *known = read(&self.path)?;
         Ok(())
     }
 }
@@ -253,6 +259,10 @@ mod tests {
         fs::File::open(&path).unwrap().set_modified(later).unwrap();
         assert!(enrolments.find("i", "s").is_err());
         assert!(Enrolments::open(&path, Learn::First).is_err());
+        fs::remove_file(&path).unwrap();
+        assert!(enrolments.find("i", "s").is_err());
+        assert!(enrolments.find_or_learn("i", "s", &phone("2")).is_err());
+        assert!(!path.exists());
         assert!(Enrolments::open(&folder.path().join("nowhere/x"), Learn::First).is_err());
     }
 

@@ -66,11 +66,18 @@ impl Identity {
 
 impl Identity {
     /// Keeps what an earlier login of the same person said and this one did not; another person leaves nothing.
+    ///
+    /// That a value was verified holds for that value only (`email_verified` of OIDC Core §5.1).
     pub(crate) fn inherit(&mut self, earlier: &Self) {
-        if self.user_key == earlier.user_key {
-            for (name, value) in &earlier.claims {
-                self.claims.entry(name.clone()).or_insert_with(|| value.clone());
-            }
+        if self.user_key != earlier.user_key {
+            return;
+        }
+        let is_same =
+            |name: &str| self.claims.get(name).is_none_or(|own| earlier.claims.get(name) == Some(own));
+        let holds = |name: &str| name.strip_suffix("_verified").is_none_or(is_same);
+        let kept: Vec<_> = earlier.claims.iter().filter(|(name, _)| holds(name)).collect();
+        for (name, value) in kept {
+            self.claims.entry(name.clone()).or_insert_with(|| value.clone());
         }
     }
 }

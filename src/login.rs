@@ -30,7 +30,8 @@ use crate::session::{Fresh, Key, LoginTrace, Session, hash};
 
 pub(crate) use self::answer::{AGAIN, Answer, Said};
 pub(crate) use self::given::{CameFrom, Given};
-pub(crate) use self::pending::{Jar, PendingLogin};
+pub(crate) use self::level4::is_level4;
+pub(crate) use self::pending::{Jar, PendingLogin, WORD};
 
 use self::level4::Plan;
 
@@ -215,8 +216,9 @@ impl From<LoginError> for Failed {
 impl Login {
     /// Whether somebody else could have begun a login that makes a phone ring: the person is asked first.
     pub(crate) fn needs_a_word(&self, provider: &Provider, ask: &Ask, given: &Given<'_>) -> bool {
-        let wanted = self.acr_to_ask(provider.id(), &ask.acr);
-        given.from == CameFrom::Elsewhere && given.rings(provider.settings(), wanted)
+        let settings = provider.settings();
+        let wanted = self.acr_to_ask(provider.id(), &ask.acr).or(settings.acr_values.as_deref());
+        given.from == CameFrom::Elsewhere && given.rings(settings, wanted)
     }
 
     /// Begins a login at a provider; the pending login goes into a sealed cookie of its own.
@@ -234,7 +236,9 @@ impl Login {
         let wanted = self.acr_to_ask(provider.id(), &ask.acr);
         let signed_in = start.given.identity.filter(|identity| *identity.provider == **provider.id());
         let phones = door.map_or(&Phones::Unknown, |door| &door.phones);
-        let plan = Plan::make(phones, wanted, signed_in).await?;
+        // What the provider is asked for where the page wants nothing.
+        let asked = wanted.or(provider.settings().acr_values.as_deref());
+        let plan = Plan::make(phones, asked, signed_in).await?;
         let (acr, target, levels) = match plan {
             Plan::AsAsked | Plan::WithPhone(_) => (wanted, start.target, ask.acr.clone()),
             // Back to where the login began, then as somebody who is known.

@@ -10,7 +10,7 @@ use http::request::Parts;
 use serde_json::json;
 
 use super::Site;
-use crate::login::{CameFrom, Given, Jar, LoginError, Start};
+use crate::login::{CameFrom, Given, Jar, LoginError, Start, WORD};
 use crate::pages::{Language, Page, Visit, error_json};
 use crate::policy::{Ask, Reason};
 use crate::provider::{Failure, Provider, Trouble};
@@ -177,10 +177,14 @@ pub(super) async fn begin(
     let origins = &site.table.origins;
     if origins.is_wildcard_only(host) {
         // Redirect URIs are registered for exact hosts: the login runs on public_url's.
-        let page = origins.of(host) + if target.starts_with('/') { target } else { "/" };
+        let page = if target.starts_with('/') { origins.of(host) + target } else { target.to_owned() };
+        // What the other host would not take is left out here.
+        let page =
+            origins.read_target(origins.public_host(), &page).unwrap_or_else(|| origins.of(host) + "/");
         let only = ask.only_provider();
         let door = only.and_then(|id| site.login.doors.get(id));
-        let more = door.map(|door| given.carried(door.provider.settings())).unwrap_or_default();
+        let mut more = door.map(|door| given.carried(door.provider.settings())).unwrap_or_default();
+        more.extend(given.level());
         let login = caller.login_path_with(only.map(|id| &**id), &page, &more);
         return Reply::redirect(StatusCode::FOUND, &format!("{}{login}", origins.of(origins.public_host())));
     }
@@ -190,10 +194,15 @@ pub(super) async fn begin(
         return Reply::redirect(StatusCode::FOUND, &choice).because(ask.reason.word());
     };
     let wanted = ask.acr.iter().find(|value| door.ladder.knows(value)).or(ask.acr.first());
-    let more = wanted.map(|acr| ("acr", acr.clone())).into_iter().collect();
+    let mut more = given.carried(door.provider.settings());
+    more.extend(wanted.map(|acr| ("acr", acr.clone())));
     let again = caller.login_path_with(Some(door.provider.id()), target, &more);
     if site.login.needs_a_word(&door.provider, ask, &given) {
-        return caller.page(&Page::BeginLogin { login: &again }).because("begun-elsewhere");
+        let (word, cookie) = site.login.word();
+        more.insert(WORD, word);
+        let login = caller.login_path_with(Some(door.provider.id()), target, &more);
+        let page = caller.page(&Page::BeginLogin { login: &login }).because("begun-elsewhere");
+        return with_cookies(page, vec![cookie]);
     }
     let origin = origins.of(host);
     let languages = Language::wanted(text(caller.head, &header::ACCEPT_LANGUAGE));

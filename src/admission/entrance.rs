@@ -10,7 +10,7 @@ use http::Method;
 use super::Site;
 use super::answers::{Caller, begin};
 use super::endpoints::parameters;
-use crate::login::{Door, Given};
+use crate::login::{CameFrom, Door, Given, Jar, WORD};
 use crate::pages::{Choice, Page};
 use crate::policy::{Ask, Reason};
 use crate::reply::Reply;
@@ -39,13 +39,22 @@ pub(super) async fn login(caller: &Caller<'_>, view: &View<'_>) -> Reply {
         dtbd: route.and_then(|route| route.dtbd.as_deref()),
         identity: session.as_ref().map(|session| &session.identity),
         query: Some(&parameters),
-        from: caller.came_from(session.as_deref(), &view.target()),
+        from: match has_word(caller, &parameters) {
+            true => CameFrom::Here,
+            false => caller.came_from(session.as_deref(), &view.target()),
+        },
     };
     match ask.providers.as_slice() {
         [_] => begin(caller, &view.host, &ask, &target, given).await,
         [] => bad("no-provider"),
         _ => choice(caller, view, &ask, &target, given),
     }
+}
+
+/// Whether the person followed the link of our own page that asked them.
+fn has_word(caller: &Caller<'_>, parameters: &Parameters) -> bool {
+    let jar = Jar { headers: &caller.head.headers };
+    parameters.get(WORD).is_some_and(|word| caller.site.login.knows_word(word, jar))
 }
 
 /// The route of the page that a login should lead to.
@@ -129,7 +138,7 @@ fn choice(caller: &Caller<'_>, view: &View<'_>, ask: &Ask, target: &str, given: 
         .map(|door| {
             let id = &**door.provider.id();
             let mut more = given.carried(door.provider.settings());
-            more.extend(given.query.and_then(|query| query.get("acr")).map(|acr| ("acr", acr.clone())));
+            more.extend(given.level());
             let link = caller.login_path_with(Some(id), target, &more);
             (last != Some(id), door.provider.settings().display_name.as_str(), link)
         })

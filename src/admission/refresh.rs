@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{AuditSubject, Site};
+use crate::policy::Ladder;
 use crate::provider::{Known, Provider, RefreshFailure};
 use crate::session::{Session, Sessions};
 use crate::telemetry::{AUDIT, count_refresh};
@@ -28,7 +29,8 @@ impl Site {
         let door = self.login.doors.get(&session.identity.provider);
         let Some(door) = door.filter(|door| door.provider.settings().keep.refresh_token) else { return };
         let (provider, sessions) = (Arc::clone(&door.provider), Arc::clone(&self.sessions));
-        let task = Task { provider, sessions, audit_subject: self.audit_subject };
+        let task =
+            Task { provider, ladder: door.ladder.clone(), sessions, audit_subject: self.audit_subject };
         tokio::spawn(task.run(Arc::clone(session)));
     }
 }
@@ -36,6 +38,7 @@ impl Site {
 /// One refresh under way.
 struct Task {
     provider: Arc<Provider>,
+    ladder: Ladder,
     sessions: Arc<Sessions>,
     audit_subject: AuditSubject,
 }
@@ -99,7 +102,9 @@ impl Task {
         let Some(tokens) = session.tokens.as_deref() else { return Ok(Outcome::TooLate) };
         let Some(refresh) = tokens.refresh.as_ref() else { return Ok(Outcome::TooLate) };
         let known = Known { identity: &session.identity, tokens, refresh, now };
-        let refreshed = self.provider.confirm(answered, &known).await?;
+        let mut refreshed = self.provider.confirm(answered, &known).await?;
+        let level = level_after(&self.ladder, session.identity.acr.as_deref(), refreshed.identity.acr.take());
+        refreshed.identity.acr = level;
         match self.sessions.renew(session, refreshed.identity, refreshed.tokens, now).await {
             Some(_) => Ok(Outcome::Renewed),
             None => Ok(Outcome::TooLate),
@@ -107,6 +112,35 @@ impl Task {
     }
 }
 
+/// The level of a session after a refresh: it may sink, but only a login that the person sees can raise it (I6).
+fn level_after(ladder: &Ladder, before: Option<&str>, now: Option<Box<str>>) -> Option<Box<str>> {
+    let (Some(before), Some(now)) = (before, now) else { return None };
+    Some(if ladder.meets(&now, before) { now } else { before.into() })
+}
+
 fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_never_raises_the_level() {
+        let rungs = [["any3", "sim3"], ["any4", "sim4"]].map(|rung| rung.map(str::to_owned).to_vec());
+        let ladder = Ladder { rungs: rungs.to_vec(), ..Ladder::default() };
+        for (before, now, after) in [
+            (Some("sim3"), Some("sim3"), Some("sim3")),
+            (Some("sim4"), Some("any3"), Some("any3")),
+            (Some("any3"), Some("sim4"), Some("any3")),
+            (Some("any3"), Some("other"), Some("any3")),
+            (Some("any3"), None, None),
+            (None, Some("sim4"), None),
+            (None, None, None),
+        ] {
+            let level = level_after(&ladder, before, now.map(Into::into));
+            assert_eq!(level.as_deref(), after, "{before:?} {now:?}");
+        }
+    }
 }

@@ -42,6 +42,11 @@ impl Given<'_> {
         named.filter_map(|name| Some((name, self.query?.get(name)?.clone()))).collect()
     }
 
+    /// The level that the visitor's request names.
+    pub(crate) fn level(&self) -> Option<(&'static str, String)> {
+        Some(("acr", self.query?.get("acr")?.clone()))
+    }
+
     /// Whether a login at `wanted` would make a phone ring that the provider is told of: the visitor's, or the
     /// signed-in person's.
     pub(super) fn rings(&self, provider: &Settings, wanted: Option<&str>) -> bool {

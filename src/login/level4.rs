@@ -17,7 +17,7 @@ use crate::policy::Ladder;
 const LEVEL_3: &str = "mid_al3_any";
 
 /// Whether a value of `acr` is of level 4.
-pub(super) fn is_level4(acr: &str) -> bool {
+pub(crate) fn is_level4(acr: &str) -> bool {
     acr.starts_with("mid_al4")
 }
 
@@ -91,7 +91,8 @@ pub(super) async fn check(
     }
     let Phones::Enrolled(enrolments) = phones else { return Ok(()) };
     let granted = identity.acr.as_deref().unwrap_or_default();
-    let may_learn = ladder.meets(LEVEL_3, granted);
+    // Level 4 rests on a phone that is known already.
+    let may_learn = ladder.meets(LEVEL_3, granted) && !is_level4(granted);
     let (issuer, subject, shown) = (identity.issuer.to_string(), identity.subject.to_string(), seen.clone());
     let enrolled = ask(enrolments, move |enrolments| match may_learn {
         true => enrolments.find_or_learn(&issuer, &subject, &shown),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Login;
 use crate::provider::Freshness;
-use crate::request::cookie_pairs;
+use crate::request::{Found, cookie_pairs, find_cookie};
 use crate::session::hash;
 
 /// What the browser keeps of a login until the callback, unreadable to it.
@@ -80,6 +80,9 @@ impl PendingLogin {
 
 /// Browsers take 4096 bytes of name, value and attributes (RFC 6265 §6.1).
 const LARGEST_VALUE: usize = 3800;
+
+/// Parameter of the link on a page that asks whether to begin a login.
+pub(crate) const WORD: &str = "go";
 
 /// The login cookies of one request.
 #[derive(Debug, Clone, Copy)]
@@ -152,6 +155,27 @@ impl Login {
     /// Deletes the cookie of the login with this state.
     pub(crate) fn forget(&self, state: &str) -> String {
         self.delete_cookie(&format!("{}{}", self.cookies.login_prefix, login_id(state)))
+    }
+
+    /// What a page that asks the person puts into its link, and the cookie by which the link is known again.
+    ///
+    /// Not every browser tells whose doing a request is (W3C Fetch Metadata), and none does over plain http.
+    pub(crate) fn word(&self) -> (String, String) {
+        let word = super::token();
+        let cookie = self.cookie(&self.word_cookie(), &word, self.settings.timeout);
+        (word, cookie)
+    }
+
+    /// Whether this browser was shown a page with this word; a login that begins deletes the cookie.
+    pub(crate) fn knows_word(&self, word: &str, jar: Jar<'_>) -> bool {
+        match find_cookie(jar.headers, &self.word_cookie()) {
+            Found::One(known) => subtle::ConstantTimeEq::ct_eq(known.as_bytes(), word.as_bytes()).into(),
+            Found::Missing | Found::Doubled => false,
+        }
+    }
+
+    fn word_cookie(&self) -> String {
+        format!("{}{WORD}", self.cookies.login_prefix)
     }
 
     fn delete_cookie(&self, name: &str) -> String {

@@ -128,6 +128,7 @@ pub(super) async fn end_session_on_logout(
 ) -> Result<()> {
     let Some(passage) = &ctx.passage else { return Ok(()) };
     if passage.route.logout.is_empty()
+        || response.status.is_informational()
         || response.status.is_client_error()
         || response.status.is_server_error()
     {

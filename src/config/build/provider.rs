@@ -29,6 +29,8 @@ pub(super) struct Known {
     pub(super) ladder: Ladder,
     /// Whether a login without `auth_time` is never fresh here, as far as the configuration tells.
     pub(super) may_never_be_fresh: bool,
+    /// Whether it is told which phone must answer a login at level 4.
+    pub(super) takes_phone: bool,
     settings: Option<Settings>,
     phones: Option<Phones>,
 }
@@ -55,6 +57,7 @@ pub(super) fn providers(file: &File, keep: &BTreeSet<String>, desk: &mut Desk<'_
             id: provider.id.as_str().into(),
             ladder: ladder(provider, &key, desk),
             may_never_be_fresh: may_never_be_fresh(provider),
+            takes_phone: provider.enrolment.is_some() || provider.insecure_level4_from_session,
             settings,
             phones: phones(provider, &key, desk),
         });
@@ -354,6 +357,11 @@ fn phones(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<P
         file::Learn::First => Learn::First,
     };
     let path = desk.material.locate(&enrolment.file);
+    let mut levels = provider.acr_ladder.iter().flatten();
+    if !provider.acr_ladder.is_empty() && !levels.any(|level| level == "mid_al3_any") {
+        let message = "a person is first identified at \"mid_al3_any\", which the ladder lacks: that login asks for no level";
+        desk.report.warn("enrolment-without-level-3", format!("{key}.acr_ladder"), message);
+    }
     match Enrolments::open(&path, learn) {
         Ok(enrolments) => Some(Phones::Enrolled(Arc::new(enrolments))),
         Err(error) => {

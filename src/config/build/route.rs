@@ -13,6 +13,7 @@ use super::provider::Known;
 use super::upstream::Upstreams;
 use super::{Desk, dtbd, place, require, session, upstream};
 use crate::headers::{CookieNames, Field, Fields, PassToken, fold};
+use crate::login::is_level4;
 use crate::policy::{Access, Requirement};
 use crate::request::Quirks;
 use crate::route::{HostPattern, Origins, PathPattern, Route};
@@ -456,6 +457,16 @@ impl<'d> Draft<'d, '_> {
                     "everyone whom provider \"{id}\" knows may enter; require.claims or require.allow_file says who"
                 );
                 self.desk.report.warn("open-to-everyone", key.clone(), message);
+            }
+        }
+        for known in self.site.providers.iter().filter(|known| !known.takes_phone) {
+            let rule = requirement.providers.get(&known.id).and_then(Option::as_ref);
+            if rule.is_some_and(|rule| is_level4(&rule.ask)) {
+                let message = format!(
+                    "provider \"{}\" is not told which phone must answer at level 4; its enrolment says so",
+                    known.id
+                );
+                self.desk.report.warn("level-4-without-enrolment", key.clone(), message);
             }
         }
         if requirement.max_age.is_some() {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe } from 'node:test';
 
-import { form, isSignedIn, policy, running, signedIn, stopAll, story } from '../rig.mjs';
+import { form, isSignedIn, policy, running, signedIn, stopAll, story, until } from '../rig.mjs';
 
 const PATH = '/.midgate/logout';
 
@@ -140,6 +140,8 @@ describe('a logout at the provider', () => {
     const other = await signedIn(gateway);
     assert.ok(await isSignedIn(browser));
     await agree(browser, await browser.visit(`${provider.issuer}/session/end`));
+    // The provider answers the person first and speaks to us then.
+    await until('the session is over', async () => !(await isSignedIn(browser)));
     assert.deepEqual(provider.trouble, []);
     const program = await browser.fetch('/page');
     assert.deepEqual([program.status, program.json.error], [401, 'login_required']);
