@@ -35,7 +35,7 @@ test-browser:
 lint:
 	@tests/setup.sh build
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features bench -- -D warnings
 
 bench:
 	@tests/setup.sh build nginx wrk

@@ -40,6 +40,7 @@ issuer = "http://127.0.0.1:1"
 discovery = "http://127.0.0.1:1/.well-known/openid-configuration"
 client_id = "bench"
 client_secret = "a secret of the bench's"
+acr_ladder = [["low"], ["high"]]
 [provider.claims]
 name = "name"
 documentId = "documentId"
@@ -77,7 +78,8 @@ impl Gateway {
 
     /// Signs somebody in who has ten claims; each number is another person.
     pub async fn sign_in(&self, number: usize) -> Id {
-        Id(self.snapshot.site.sessions.create(fresh(number), self.now).await.0)
+        let created = self.snapshot.site.sessions.create(fresh(number), self.now).await;
+        Id(created.expect("no provider ends what was made here").0)
     }
 
     /// Lets the cache finish what it has put off.
@@ -166,5 +168,5 @@ fn fresh(number: usize) -> Fresh {
         claims,
     };
     let login = LoginTrace { state: hash(&number.to_le_bytes()), target: "/".into(), until: 0 };
-    Fresh { identity, sid: None, login, tokens: None }
+    Fresh { identity, sid: None, issued: 0, login, tokens: None }
 }
