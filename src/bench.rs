@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
+use crate::clock::unix_now;
 use crate::config::{Purpose, Source, render};
 use crate::gateway;
 use crate::identity::{Identity, user_key};
@@ -72,7 +72,7 @@ impl Gateway {
         let problems = render(source.path(), &reading.findings.problems);
         let loaded = reading.loaded.unwrap_or_else(|| panic!("{problems}"));
         let snapshot = gateway::first_generation(loaded).unwrap_or_else(|error| panic!("{error:#}"));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = unix_now();
         Self { snapshot: Arc::new(snapshot), now }
     }
 

@@ -3,6 +3,7 @@
 //! This list is the map: a module names only modules declared above it (`tests/it/tidy.rs` sees to it).
 
 // words: values
+pub(crate) mod clock;
 pub(crate) mod secret;
 pub(crate) mod identity;
 pub(crate) mod request;

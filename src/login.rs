@@ -10,7 +10,7 @@ mod pending;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -30,7 +30,7 @@ use crate::session::{Fresh, Key, LoginTrace, Session, hash};
 
 pub(crate) use self::answer::{AGAIN, Answer, Said};
 pub(crate) use self::given::{CameFrom, Given};
-pub(crate) use self::level4::is_level4;
+pub(crate) use self::level4::{first_level, is_level4};
 pub(crate) use self::pending::{Jar, PendingLogin, WORD};
 
 use self::level4::Plan;
@@ -216,9 +216,7 @@ impl From<LoginError> for Failed {
 impl Login {
     /// Whether somebody else could have begun a login that makes a phone ring: the person is asked first.
     pub(crate) fn needs_a_word(&self, provider: &Provider, ask: &Ask, given: &Given<'_>) -> bool {
-        let settings = provider.settings();
-        let wanted = self.acr_to_ask(provider.id(), &ask.acr).or(settings.acr_values.as_deref());
-        given.from == CameFrom::Elsewhere && given.rings(settings, wanted)
+        given.from == CameFrom::Elsewhere && given.rings(provider.settings(), self.level_asked(provider, ask))
     }
 
     /// Begins a login at a provider; the pending login goes into a sealed cookie of its own.
@@ -236,15 +234,11 @@ impl Login {
         let wanted = self.acr_to_ask(provider.id(), &ask.acr);
         let signed_in = start.given.identity.filter(|identity| *identity.provider == **provider.id());
         let phones = door.map_or(&Phones::Unknown, |door| &door.phones);
-        // What the provider is asked for where the page wants nothing.
-        let asked = wanted.or(provider.settings().acr_values.as_deref());
-        let plan = Plan::make(phones, asked, signed_in).await?;
+        let plan = Plan::make(phones, self.level_asked(provider, ask), signed_in).await?;
         let (acr, target, levels) = match plan {
             Plan::AsAsked | Plan::WithPhone(_) => (wanted, start.target, ask.acr.clone()),
             // Back to where the login began, then as somebody who is known.
-            Plan::IdentifyFirst => {
-                (door.and_then(|door| level4::first_level(&door.ladder)), start.again, Vec::new())
-            }
+            Plan::IdentifyFirst => (door.and_then(|door| first_level(&door.ladder)), start.again, Vec::new()),
         };
         let phone = plan.phone();
         let mut pending = PendingLogin {
@@ -318,7 +312,7 @@ impl Login {
                 redirect_uri: &self.redirect_uri(back.origin),
                 code_verifier: &pending.verifier,
                 nonce: &pending.nonce,
-                now: UNIX_EPOCH + Duration::from_secs(back.now),
+                now: back.now,
             })
             .await
             .map_err(|failure| failed(failure.into()))?;
@@ -357,9 +351,14 @@ impl Login {
     }
 
     /// The one value to ask for: the first that the provider's ladder knows.
-    fn acr_to_ask<'a>(&self, provider: &str, wanted: &'a [String]) -> Option<&'a str> {
+    pub(crate) fn acr_to_ask<'a>(&self, provider: &str, wanted: &'a [String]) -> Option<&'a str> {
         let ladder = &self.doors.get(provider)?.ladder;
-        wanted.iter().find(|value| ladder.knows(value)).or(wanted.first()).map(String::as_str)
+        ladder.first_known(wanted).or(wanted.first()).map(String::as_str)
+    }
+
+    /// The same, or the provider's own wish where the page wants nothing.
+    fn level_asked<'a>(&self, provider: &'a Provider, ask: &'a Ask) -> Option<&'a str> {
+        self.acr_to_ask(provider.id(), &ask.acr).or(provider.settings().acr_values.as_deref())
     }
 
     fn redirect_uri(&self, origin: &str) -> String {

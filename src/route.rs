@@ -50,6 +50,15 @@ pub(crate) enum HostPattern {
     Suffix(String),
 }
 
+impl std::fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(host) => f.write_str(host),
+            Self::Suffix(suffix) => write!(f, "*{suffix}"),
+        }
+    }
+}
+
 /// A route's path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PathPattern {

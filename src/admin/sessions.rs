@@ -3,13 +3,13 @@
 //! *Never:* a cookie's value, which the gateway does not know itself.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Status, not_found, wrong_method};
 use crate::admission::Site;
+use crate::clock::unix_now;
 use crate::reply::Reply;
 use crate::session::{Session, Sessions};
 
@@ -17,7 +17,7 @@ use crate::session::{Session, Sessions};
 pub(super) async fn answer(status: &Status, method: &Method, path: &str) -> Reply {
     let snapshot = status.current.load_full();
     let sessions = Arc::clone(&snapshot.site.sessions);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = unix_now();
     let live = sessions.list(now);
     match path.strip_prefix("/sessions") {
         Some("" | "/") if *method == Method::GET => {

@@ -193,9 +193,9 @@ pub(super) async fn begin(
         let choice = caller.login_path(None, target);
         return Reply::redirect(StatusCode::FOUND, &choice).because(ask.reason.word());
     };
-    let wanted = ask.acr.iter().find(|value| door.ladder.knows(value)).or(ask.acr.first());
+    let wanted = site.login.acr_to_ask(door.provider.id(), &ask.acr);
     let mut more = given.carried(door.provider.settings());
-    more.extend(wanted.map(|acr| ("acr", acr.clone())));
+    more.extend(wanted.map(|acr| ("acr", acr.to_owned())));
     let again = caller.login_path_with(Some(door.provider.id()), target, &more);
     if site.login.needs_a_word(&door.provider, ask, &given) {
         let (word, cookie) = site.login.word();

@@ -3,6 +3,7 @@
 //! *Source:* OAuth 2.0 Form Post Response Mode; RFC 6749 §4.1.2.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use cookie::{Cookie, SameSite};
 use http::header;
@@ -19,6 +20,7 @@ use crate::request::{self, Kind, View};
 use crate::route::Own;
 use crate::telemetry::count_login;
 
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Fields of a callback that are posted again, at most.
 const MOST_FIELDS: usize = 20;
 
@@ -161,15 +163,7 @@ impl Site {
 
     /// Remembers for a year at which provider somebody signed in last.
     fn choice_cookie(&self, provider: &str) -> String {
-        let names = &self.contract.cookies;
-        Cookie::build((names.choice.as_str(), provider))
-            .path("/")
-            .http_only(true)
-            .secure(names.secure)
-            .same_site(SameSite::Lax)
-            .max_age(cookie::time::Duration::days(365))
-            .build()
-            .to_string()
+        self.login.cookie(&self.contract.cookies.choice, provider, YEAR)
     }
 
     /// Deletes the session cookie, with the attributes that it was set with.

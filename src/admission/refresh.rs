@@ -4,9 +4,9 @@
 //! *Source:* OIDC Core §12; RFC 6749 §6; ARCHITECTURE I14.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{AuditSubject, Site};
+use crate::clock::unix_now;
 use crate::policy::Ladder;
 use crate::provider::{Known, Provider, RefreshFailure};
 use crate::session::{Session, Sessions};
@@ -116,10 +116,6 @@ impl Task {
 fn level_after(ladder: &Ladder, before: Option<&str>, now: Option<Box<str>>) -> Option<Box<str>> {
     let (Some(before), Some(now)) = (before, now) else { return None };
     Some(if ladder.meets(&now, before) { now } else { before.into() })
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

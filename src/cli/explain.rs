@@ -1,7 +1,6 @@
 //! A dry run: the same rules as for a request, on what somebody writes down.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use http::Method;
@@ -9,6 +8,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{FINE, WRONG, look};
+use crate::clock::unix_now;
 use crate::config::Loaded;
 use crate::headers::{PassToken, permitted};
 use crate::identity::Identity;
@@ -58,7 +58,7 @@ fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> an
         Found::UnknownHost => return Ok(none("forbid", "unknown-host")),
         Found::Ambiguous => return Ok(none("forbid", "ambiguous-path")),
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = unix_now();
     let known = identity.as_ref().map(|identity| Known {
         provider: &identity.provider,
         standing: route.requirement.standing(identity),

@@ -15,6 +15,10 @@ mod upstream;
 
 use std::collections::BTreeSet;
 
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
 use super::file::File;
 use super::material::{Material, Purpose};
 use super::problem::Report;
@@ -99,6 +103,27 @@ fn warn_of_exposure(listen: Option<&Listen>, scheme: Option<&str>, report: &mut 
             report.warn("plain-listener", format!("listen.address[{index}]"), message);
         }
     }
+}
+
+/// Unset is fine; set and unusable is not.
+fn if_written<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    value.map_or(Some(None), |value| value.map(Some))
+}
+
+/// A certificate chain with its own private key; `key` is where that was written.
+fn certified(
+    chain: Vec<Vec<u8>>,
+    private: PrivateKeyDer<'static>,
+    key: String,
+    report: &mut Report,
+) -> Option<CertifiedKey> {
+    let chain = chain.into_iter().map(CertificateDer::from).collect();
+    CertifiedKey::from_der(chain, private, &ring::default_provider())
+        .map_err(|error| {
+            let message = format!("certificate and key cannot be used together: {error}");
+            report.problem(key, message, "the key must be the certificate's own");
+        })
+        .ok()
 }
 
 /// Notes a duration of nothing.

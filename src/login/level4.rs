@@ -69,7 +69,7 @@ impl Plan {
 }
 
 /// The one value that a login asks for to learn who somebody is.
-pub(super) fn first_level(ladder: &Ladder) -> Option<&'static str> {
+pub(crate) fn first_level(ladder: &Ladder) -> Option<&'static str> {
     ladder.knows(LEVEL_3).then_some(LEVEL_3)
 }
 

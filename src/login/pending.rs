@@ -182,8 +182,8 @@ impl Login {
         self.cookie(name, "", Duration::ZERO)
     }
 
-    /// A login cookie: never with a Domain, and Lax, so that the provider's redirect back brings it along.
-    fn cookie(&self, name: &str, value: &str, age: Duration) -> String {
+    /// A cookie of this host alone: never with a Domain, and Lax, so that the provider's redirect back brings it along.
+    pub(crate) fn cookie(&self, name: &str, value: &str, age: Duration) -> String {
         let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
         Cookie::build((name, value))
             .path("/")

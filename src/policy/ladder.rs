@@ -34,6 +34,11 @@ impl Ladder {
         self.rungs.iter().flatten().any(|known| known == value) || self.also.contains_key(value)
     }
 
+    /// The first of the wanted values that stands on the ladder: the one that a login asks for.
+    pub(crate) fn first_known<'w>(&self, wanted: &'w [String]) -> Option<&'w String> {
+        wanted.iter().find(|value| self.knows(value))
+    }
+
     /// Every known value that meets `required`, itself included.
     pub(crate) fn accepted(&self, required: &str) -> Vec<String> {
         let known = self.rungs.iter().flatten().chain(self.also.values().flatten()).map(String::as_str);

@@ -107,7 +107,7 @@ pub(super) fn is_pushed(settings: &Settings, metadata: &Metadata) -> bool {
 }
 
 /// The endpoint with our parameters, each once; the endpoint's own other parameters are kept.
-fn with_parameters(endpoint: &Url, ours: Vec<(String, String)>) -> Url {
+pub(super) fn with_parameters(endpoint: &Url, ours: Vec<(String, String)>) -> Url {
     let own: Vec<(String, String)> = endpoint
         .query_pairs()
         .into_owned()

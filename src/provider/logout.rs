@@ -7,6 +7,7 @@ mod token;
 use serde_json::Value;
 use url::Url;
 
+use super::authorization::with_parameters;
 use super::{Failure, Provider, Settings, id_token};
 use crate::session::ProviderLogout;
 
@@ -108,7 +109,7 @@ impl Provider {
     }
 }
 
-/// The endpoint with our parameters, each once; the endpoint's own other parameters are kept.
+/// The endpoint with what this logout says, less what the provider must not be sent.
 fn end_session_url(settings: &Settings, endpoint: &Url, request: EndSession<'_>) -> Url {
     let ours = [
         ("id_token_hint", request.id_token),
@@ -116,12 +117,7 @@ fn end_session_url(settings: &Settings, endpoint: &Url, request: EndSession<'_>)
         ("post_logout_redirect_uri", Some(request.back_to)),
         ("state", Some(request.state)),
     ];
-    let ours = ours.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let ours: Vec<(&str, &str)> = ours.filter(|(name, _)| !settings.forbids(name)).collect();
-    let is_ours = |name: &str| ours.iter().any(|(known, _)| *known == name);
-    let own: Vec<(String, String)> =
-        endpoint.query_pairs().into_owned().filter(|(name, _)| !is_ours(name)).collect();
-    let mut url = endpoint.clone();
-    url.query_pairs_mut().clear().extend_pairs(own).extend_pairs(&ours);
-    url
+    let ours = ours.into_iter().filter(|(name, _)| !settings.forbids(name));
+    let ours = ours.filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+    with_parameters(endpoint, ours.collect())
 }

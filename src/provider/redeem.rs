@@ -6,7 +6,6 @@ mod refresh;
 mod userinfo;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -36,7 +35,8 @@ pub(crate) struct Redemption<'a> {
     pub(crate) redirect_uri: &'a str,
     pub(crate) code_verifier: &'a str,
     pub(crate) nonce: &'a str,
-    pub(crate) now: SystemTime,
+    /// Unix seconds.
+    pub(crate) now: u64,
 }
 
 /// Who came, verified.
@@ -94,7 +94,7 @@ impl Tokens {
 /// Carries a login to its end at the provider.
 pub(super) async fn redeem(provider: &Provider, redemption: &Redemption<'_>) -> Result<Verified, Failure> {
     let metadata = provider.metadata().await?;
-    let now = unix(redemption.now);
+    let now = redemption.now;
     let tokens = exchange(provider, &metadata, redemption).await?;
     let id_token =
         tokens.id_token.as_ref().ok_or(Failure::BadAnswer { step: "token", reason: "no-id-token" })?;
@@ -124,7 +124,7 @@ async fn exchange(
         ("code_verifier", redemption.code_verifier),
     ];
     let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let request = provider.post_as_client(metadata, &metadata.token, fields, unix(redemption.now))?;
+    let request = provider.post_as_client(metadata, &metadata.token, fields, redemption.now)?;
     let answer = provider.http.send("token", request, LIMIT).await?;
     tokens(&answer)
 }
@@ -159,10 +159,6 @@ fn seconds(value: &Value) -> Option<u64> {
     let number = value.as_f64().or_else(|| value.as_str()?.parse().ok())?;
     // A year is longer than any honest access token lives.
     (0.0..31_536_000.0).contains(&number).then_some(number as u64)
-}
-
-fn unix(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// OIDC Core §3.1.3.7; an unknown key makes us ask for the keys again, at once.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use http::header::{HeaderName, HeaderValue};
 use pingora_core::{Error, ErrorSource, ErrorType};
@@ -12,6 +12,7 @@ use pingora_http::RequestHeader;
 
 use super::Snapshot;
 use crate::admission::Passage;
+use crate::clock::unix_now;
 use crate::request::{forwarded_client, host_of};
 use crate::route::Route;
 use crate::seal::random;
@@ -204,10 +205,6 @@ impl Drop for Ctx {
             duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             error.source = (!self.error_source.is_empty()).then_some(self.error_source) }, "request");
     }
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Why an exchange broke off, as a word.

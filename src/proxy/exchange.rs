@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future as _, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
@@ -18,6 +18,7 @@ use pingora_proxy::HttpProxy;
 use tokio::sync::Semaphore;
 
 use super::Gateway;
+use crate::clock::unix_now;
 use crate::session::{Session, Sessions};
 
 tokio::task_local! {
@@ -142,9 +143,8 @@ async fn wait_for_end(session: &Session, sessions: &Sessions) {
         tokio::select! {
             () = ended.cancelled() => return,
             () = tokio::time::sleep(Duration::from_secs(1)) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
                 // Asked of the cache: after a refresh it is the session's successor that is used.
-                if sessions.peek(&session.key, now).await.is_none() {
+                if sessions.peek(&session.key, unix_now()).await.is_none() {
                     return;
                 }
             }

@@ -4,6 +4,7 @@ use midgate::demo::application::Application;
 use midgate::demo::provider::{Manner, Simulated};
 use serde_json::{Value, json};
 
+use crate::rig::browser::unescaped;
 use crate::rig::gateway::command;
 use crate::rig::{Answer, Browser, Folder, Gateway, application, provider, provider_toml, until};
 
@@ -156,6 +157,13 @@ fn an_enrolled_value_goes_by_par_or_not_at_all() {
     assert!(err.contains("PAR"), "{err}");
 }
 
+/// The link of a page that begins like this.
+fn link_of(page: &str, start: &str) -> String {
+    let text = unescaped(page);
+    let at = text.find(start).expect("a link");
+    text[at..].split('"').next().expect("an end").to_owned()
+}
+
 #[test]
 fn a_login_that_rings_a_phone_and_was_begun_elsewhere_shows_a_button_first() {
     let Setting { provider, gateway, _application } = setting(LEARN, &[]);
@@ -171,9 +179,7 @@ fn a_login_that_rings_a_phone_and_was_begun_elsewhere_shows_a_button_first() {
         for target in ["/vault/echo", "/.midgate/login?rd=/vault/echo&acr=mid_al4_any"] {
             let page = browser.ask("GET", target, &from(site), b"");
             assert_eq!((page.status, page.all("set-cookie").len()), (200, 1), "{target}");
-            let text = crate::rig::browser::unescaped(&page.text());
-            let start = text.find("/.midgate/login?rd=%2Fvault%2Fecho").expect("a link");
-            link = text[start..].split('"').next().expect("an end").to_owned();
+            link = link_of(&page.text(), "/.midgate/login?rd=%2Fvault%2Fecho");
         }
     }
     let (other, word) = link.split_once("&go=").expect("a word of the page");
@@ -182,9 +188,7 @@ fn a_login_that_rings_a_phone_and_was_begun_elsewhere_shows_a_button_first() {
     assert_eq!((provider.calls().par, provider.calls().authorize), (0, 0));
     // The link of the page that was shown last: the one above replaced it.
     let page = browser.ask("GET", "/vault/echo", &from(""), b"");
-    let text = crate::rig::browser::unescaped(&page.text());
-    let start = text.find("/.midgate/login?").expect("a link");
-    let link = text[start..].split('"').next().expect("an end").to_owned();
+    let link = link_of(&page.text(), "/.midgate/login?");
     let went = browser.ask("GET", &link, &from(""), b"");
     assert_eq!((went.status, provider.calls().par), (302, 1));
     assert!(went.all("set-cookie").iter().any(|cookie| cookie.contains("-login-go=;")), "once: {went:?}");

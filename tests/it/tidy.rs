@@ -65,6 +65,7 @@ fn what_is_pure_is_pure() {
         "pingora",
         "tracing::",
         "SystemTime::now",
+        "unix_now",
         "Instant::now",
         "std::env",
         "std::fs",

@@ -4,8 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 
 use super::super::file::{self, File, ListenTls, Many};
@@ -44,21 +42,16 @@ pub(super) fn listen(file: &File, desk: &mut Desk<'_>) -> Option<Listen> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     Some(Listen {
         address: address?,
-        health: swap(health)?,
+        health: super::if_written(health)?,
         admin: admin?,
         workers: if section.workers == 0 { cores() } else { usize::from(section.workers) },
         connections: usize::try_from(limits.connections).unwrap_or(usize::MAX),
-        tls: swap(tls)?,
+        tls: super::if_written(tls)?,
         idle: limits.idle.0,
         header_timeout: limits.header_timeout.0,
         capacity: file.session.capacity,
         log: super::surface::log(&file.log),
     })
-}
-
-/// Unset is fine; set and unusable is not.
-fn swap<T>(value: Option<Option<T>>) -> Option<Option<T>> {
-    value.map_or(Some(None), |value| value.map(Some))
 }
 
 fn admin(section: &file::Listen, desk: &mut Desk<'_>) -> Option<Option<Admin>> {
@@ -92,15 +85,7 @@ fn certificate(tls: &Many<ListenTls>, desk: &mut Desk<'_>) -> Option<Arc<Certifi
     desk.material.watch(&only.key_file);
     let chain = desk.material.certificates(&only.cert_file, &format!("{key}.cert_file"), desk.report);
     let private = desk.material.private_key(&only.key_file, &format!("{key}.key_file"), desk.report);
-    let chain = chain?.into_iter().map(CertificateDer::from).collect();
-    match CertifiedKey::from_der(chain, private?, &ring::default_provider()) {
-        Ok(certified) => Some(Arc::new(certified)),
-        Err(error) => {
-            let message = format!("certificate and key cannot be used together: {error}");
-            desk.report.problem(format!("{key}.key_file"), message, "the key must be the certificate's own");
-            None
-        }
-    }
+    super::certified(chain?, private?, format!("{key}.key_file"), desk.report).map(Arc::new)
 }
 
 /// Builds what the edge must know of connections and bodies.

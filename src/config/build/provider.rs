@@ -14,7 +14,7 @@ use super::super::problem::{listed, suggestion};
 use super::{Desk, claims, place};
 use crate::config::ProviderParts;
 use crate::enrolment::{Enrolments, Learn};
-use crate::login::Phones;
+use crate::login::{Phones, first_level};
 use crate::policy::Ladder;
 use crate::provider::{Alg, Discovery, Endpoints, Keep, PushUse, ResponseMode, Settings, UserInfoUse};
 
@@ -53,13 +53,14 @@ pub(super) fn providers(file: &File, keep: &BTreeSet<String>, desk: &mut Desk<'_
             desk.report.problem(format!("{key}.id"), message, "give each an id of its own");
         }
         let settings = settings(file, provider, &key, keep, desk).filter(|_| is_good);
+        let ladder = ladder(provider, &key, desk);
         known.push(Known {
             id: provider.id.as_str().into(),
-            ladder: ladder(provider, &key, desk),
+            phones: phones(provider, &ladder, &key, desk),
+            ladder,
             may_never_be_fresh: may_never_be_fresh(provider),
-            takes_phone: provider.enrolment.is_some() || provider.insecure_level4_from_session,
+            takes_phone: provider.takes_phone(),
             settings,
-            phones: phones(provider, &key, desk),
         });
     }
     known
@@ -101,10 +102,7 @@ fn settings(
     let request = request::request(provider, key, desk);
     let claims = claims::mapping(&provider.claims, keep, &at("claims"), desk.report);
     let ca_pem = roots(provider, &at("ca_file"), desk);
-    let proxy = match &provider.proxy {
-        None => Some(None),
-        Some(text) => proxy(text, &at("proxy"), desk).map(Some),
-    };
+    let proxy = provider.proxy.as_deref().map(|text| proxy(text, &at("proxy"), desk));
     if !provider.scopes.0.iter().any(|scope| scope == "openid") {
         let message = "\"openid\" is missing: without it the provider sends no ID token";
         desk.report.problem(at("scopes"), message, "such as [\"openid\", \"profile\"]");
@@ -140,7 +138,7 @@ fn settings(
         claims: claims?,
         keep,
         ca_pem: ca_pem?,
-        proxy: proxy?,
+        proxy: super::if_written(proxy)?,
         timeout: DEADLINE,
     })
 }
@@ -333,7 +331,7 @@ fn ladder(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Ladder {
 }
 
 /// Where level 4 takes the phone from: a file, or, against all advice, the session itself.
-fn phones(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<Phones> {
+fn phones(provider: &file::Provider, ladder: &Ladder, key: &str, desk: &mut Desk<'_>) -> Option<Phones> {
     let insecure = format!("{key}.insecure_level4_from_session");
     let Some(enrolment) = &provider.enrolment else {
         if provider.insecure_level4_from_session {
@@ -357,8 +355,7 @@ fn phones(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<P
         file::Learn::First => Learn::First,
     };
     let path = desk.material.locate(&enrolment.file);
-    let mut levels = provider.acr_ladder.iter().flatten();
-    if !provider.acr_ladder.is_empty() && !levels.any(|level| level == "mid_al3_any") {
+    if !ladder.rungs.is_empty() && first_level(ladder).is_none() {
         let message = "a person is first identified at \"mid_al3_any\", which the ladder lacks: that login asks for no level";
         desk.report.warn("enrolment-without-level-3", format!("{key}.acr_ladder"), message);
     }

@@ -21,10 +21,8 @@ pub(super) fn requirement(
     let acr = require.acr.as_ref().map(Many::as_slice).unwrap_or_default();
     let levels = levels(acr, providers, &format!("{key}.acr"), desk);
     let claims = claims(require, &format!("{key}.claims"), desk);
-    let allow = match &require.allow_file {
-        None => Some(None),
-        Some(file) => allow_list(file, providers, &format!("{key}.allow_file"), desk).map(Some),
-    };
+    let allow = require.allow_file.as_deref();
+    let allow = allow.map(|file| allow_list(file, providers, &format!("{key}.allow_file"), desk));
     let max_age = require.max_age.filter(|age| super::positive(&format!("{key}.max_age"), *age, desk.report));
     Some(Requirement {
         id: 0,
@@ -33,7 +31,7 @@ pub(super) fn requirement(
         acr: acr.to_vec(),
         max_age: max_age.map(|age| age.0),
         claims: claims?,
-        allow: allow?,
+        allow: super::if_written(allow)?,
     })
 }
 
@@ -50,7 +48,7 @@ fn levels(
             levels.insert(Arc::clone(&provider.id), None);
             continue;
         }
-        let Some(ask) = wanted.iter().find(|value| provider.ladder.knows(value)) else {
+        let Some(ask) = provider.ladder.first_known(wanted) else {
             let message = format!(
                 "provider \"{}\" knows none of {}",
                 provider.id,

@@ -146,10 +146,7 @@ impl Seen {
             let message = format!("a second route is called \"{}\"", route.id);
             desk.report.problem(format!("{key}.id"), message, "give each an id of its own");
         }
-        let host = match &route.host {
-            HostPattern::Exact(host) => host.clone(),
-            HostPattern::Suffix(suffix) => format!("*{suffix}"),
-        };
+        let host = route.host.to_string();
         let methods: Vec<Option<Method>> = match route.methods.as_slice() {
             [] => vec![None],
             methods => methods.iter().cloned().map(Some).collect(),
@@ -237,13 +234,7 @@ impl<'d> Draft<'d, '_> {
                 }
                 (super::check_id(id, &key, self.desk.report) && !id.is_empty()).then(|| id.clone())
             }
-            None => {
-                let host = match host? {
-                    HostPattern::Exact(host) => host.clone(),
-                    HostPattern::Suffix(suffix) => format!("*{suffix}"),
-                };
-                Some(format!("{host}{}", self.written.path))
-            }
+            None => Some(format!("{}{}", host?, self.written.path)),
         }
     }
 

@@ -58,14 +58,11 @@ pub(super) fn cookies(
     public: Option<&Url>,
     report: &mut Report,
 ) -> Option<CookieNames> {
-    // RFC 9110 §5.6.2; the prefixes are ours to put.
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     let name = section.name.as_str();
     let fault = match () {
         () if name.is_empty() || name.len() > 64 => Some("has no good length; accepted: 1 to 64 characters"),
-        () if !name.bytes().all(is_token) => {
-            Some("cannot be the name of a cookie; accepted: letters, digits, - _ .")
-        }
+        () if !is_token(name) => Some("cannot be the name of a cookie; accepted: letters, digits, - _ ."),
+        // These are ours to put.
         () if name.starts_with("__") => {
             Some("begins with __; the prefixes __Host- and __Secure- are put by the gateway")
         }
@@ -78,6 +75,12 @@ pub(super) fn cookies(
     let is_good = fault.is_none() && domain.as_ref().is_none_or(Option::is_some);
     is_good
         .then(|| CookieNames::new(name, public.is_some_and(|url| url.scheme() == "https"), domain.flatten()))
+}
+
+/// RFC 9110 §5.6.2: what the name of a cookie is made of.
+fn is_token(text: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(good)
 }
 
 /// RFC 6265 §5.1.3: the host that sets the cookie must lie in the domain.
@@ -133,9 +136,7 @@ pub(super) fn clear_cookies(
     let mut good = Vec::new();
     for (index, name) in section.clear_cookies.iter().enumerate() {
         let key = format!("logout.clear_cookies[{index}]");
-        let is_token = !name.is_empty()
-            && name.bytes().all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&b));
-        if !is_token {
+        if !is_token(name) {
             report.problem(
                 key,
                 format!("\"{name}\" cannot be the name of a cookie"),

@@ -6,23 +6,23 @@ use std::fs;
 use tracing::Level;
 
 use super::super::file::{self, LogFormat, LogLevel};
-use super::Desk;
+use super::{Desk, if_written};
 use crate::admission::AuditSubject;
 use crate::pages::{Pages, Sections, Settings};
 use crate::telemetry::{Format, LogSettings};
 
 /// Builds `[pages]`.
 pub(super) fn pages(section: &file::Pages, desk: &mut Desk<'_>) -> Option<Pages> {
-    let logo =
-        read(section.logo_file.as_deref(), |file| desk.material.bytes(file, "pages.logo_file", desk.report));
-    let texts = read(section.texts_file.as_deref(), |file| texts(file, desk));
-    let templates = read(section.template_dir.as_deref(), |folder| templates(folder, desk));
+    let logo = section.logo_file.as_deref();
+    let logo = logo.map(|file| desk.material.bytes(file, "pages.logo_file", desk.report));
+    let texts = section.texts_file.as_deref().map(|file| texts(file, desk));
+    let templates = section.template_dir.as_deref().map(|folder| templates(folder, desk));
     let settings = Settings {
         product_name: section.product_name.clone(),
         colour: section.colour.clone(),
-        logo: logo?,
-        texts: texts?.unwrap_or_default(),
-        templates: templates?.unwrap_or_default(),
+        logo: if_written(logo)?,
+        texts: if_written(texts)?.unwrap_or_default(),
+        templates: if_written(templates)?.unwrap_or_default(),
     };
     match Pages::new(settings) {
         Ok(pages) => Some(pages),
@@ -38,11 +38,6 @@ pub(super) fn pages(section: &file::Pages, desk: &mut Desk<'_>) -> Option<Pages>
             None
         }
     }
-}
-
-/// Unset is fine; set and unreadable is not.
-fn read<T>(written: Option<&str>, read: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
-    written.map_or(Some(None), |file| read(file).map(Some))
 }
 
 fn texts(file: &str, desk: &mut Desk<'_>) -> Option<BTreeMap<String, Sections>> {

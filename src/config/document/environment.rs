@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::super::problem::{Place, Report, nearest, path};
 use super::Environment;
+use super::shape::alternatives;
 
 const PREFIX: &str = "MIDGATE__";
 const SEPARATOR: &str = "__";
@@ -170,8 +171,7 @@ fn of_type<'s>(schema: &'s Value, kind: &str) -> Option<&'s Value> {
     {
         return Some(schema);
     }
-    let alternatives = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array)?;
-    alternatives.iter().find_map(|alternative| of_type(alternative, kind))
+    alternatives(schema)?.iter().find_map(|alternative| of_type(alternative, kind))
 }
 
 /// Reads a text as what the schema expects; what does not fit stays a text, and the schema's check says so.

@@ -117,6 +117,13 @@ impl Default for Provider {
     }
 }
 
+impl Provider {
+    /// Whether it is told which phone must answer a login at level 4.
+    pub(crate) fn takes_phone(&self) -> bool {
+        self.enrolment.is_some() || self.insecure_level4_from_session
+    }
+}
+
 /// `provider.endpoints`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

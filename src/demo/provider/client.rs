@@ -3,7 +3,6 @@
 //! *Source:* RFC 6749 §2.3.1; OIDC Core §9; RFC 7523 §3; RFC 8705 §2.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -13,7 +12,7 @@ use ring::signature::{
 use serde_json::Value;
 
 use super::super::http::Request;
-use super::Shared;
+use super::{Shared, now};
 
 /// How the client proves itself.
 #[derive(Debug, Clone, Default)]
@@ -100,7 +99,7 @@ fn believes(shared: &Shared, assertion: &str, jwk: &Value) -> Option<()> {
     }
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let us = Some(shared.settings.client_id.as_str());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let now = now();
     let time = |name: &str| claims.get(name).and_then(Value::as_u64);
     let is_timely = time("iat")? <= now + 5 && time("exp")? > now && time("exp")? <= now + 120;
     let is_ours = text("iss") == us && text("sub") == us && text("aud") == Some(&shared.issuer());

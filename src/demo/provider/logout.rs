@@ -2,8 +2,6 @@
 //!
 //! *Source:* OIDC RP-Initiated Logout §2, §3; OIDC Back-Channel Logout §2.4; OIDC Front-Channel Logout §3.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use minijinja::context;
 use serde_json::{Value, json};
 use url::Url;
@@ -12,7 +10,7 @@ use super::super::http::{Request, Response};
 use super::super::jose::{Key, Signing, token};
 use super::super::phone::render;
 use super::tokens::merged;
-use super::{EC, Shared, Simulated};
+use super::{EC, Shared, Simulated, now};
 
 /// What is wrong with the header or the signature of a logout token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +42,7 @@ impl Simulated {
 
 impl Shared {
     fn logout_token(&self, changes: &Value, forgery: Forgery) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = now();
         let (key, ec, number, sid, sub) = {
             let mut state = self.lock();
             state.logouts += 1;

@@ -5,15 +5,17 @@ import { afterEach, describe } from 'node:test';
 
 import { Browser, isSignedIn, named, running, sessionCookie, signedIn, stopAll, story } from '../rig.mjs';
 
-// Two areas of one application, of which one demands the higher level.
-const routes = (up) => `
+// Two areas of one application, of which one demands more.
+const areas = (path, require) => (up) => `
 [[route]]
 upstream = "${up}"
 [[route]]
-path = "/high/"
+path = "${path}"
 upstream = "${up}"
-require = { acr = "high" }
+require = ${require}
 `;
+
+const routes = areas('/high/', '{ acr = "high" }');
 
 describe('a level', () => {
   afterEach(stopAll);
@@ -86,14 +88,7 @@ describe('freshness', () => {
   afterEach(stopAll);
 
   story('is reached by signing in anew, though the provider still knows the person', async () => {
-    const aged = (up) => `
-[[route]]
-upstream = "${up}"
-[[route]]
-path = "/fresh/"
-upstream = "${up}"
-require = { max_age = "15m" }
-`;
+    const aged = areas('/fresh/', '{ max_age = "15m" }');
     const { provider, gateway } = await running({ routes: aged });
     const anHourAgo = Math.floor(Date.now() / 1000) - 3600;
     provider.person = () => ({ acr: 'low', ts: anHourAgo });

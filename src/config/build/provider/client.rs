@@ -1,11 +1,9 @@
 //! Who we are to a provider: a secret, a key, or a certificate.
 
-use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::pki_types::PrivateKeyDer;
 
 use super::super::super::file;
-use super::super::Desk;
+use super::super::{Desk, certified};
 use crate::provider::{ClientAuth, ClientCertificate, ClientKey};
 use crate::secret::{Secret, SecretBytes};
 
@@ -131,12 +129,7 @@ impl Draft<'_, '_> {
         let (at_chain, at_key) = (self.at("client_cert_file"), self.at("client_key_file"));
         let desk = &mut *self.desk;
         let chain = desk.material.certificates(&chain_file, &at_chain, desk.report)?;
-        let chain = chain.into_iter().map(CertificateDer::from).collect();
-        if let Err(error) = CertifiedKey::from_der(chain, key, &ring::default_provider()) {
-            let message = format!("certificate and key cannot be used together: {error}");
-            desk.report.problem(at_key, message, "the key must be the certificate's own");
-            return None;
-        }
+        certified(chain, key, at_key.clone(), desk.report)?;
         let key = desk.material.bytes(&key_file, &at_key, desk.report)?;
         let chain = desk.material.bytes(&chain_file, &at_chain, desk.report)?;
         Some(ClientCertificate { pem: SecretBytes::new([key, b"\n".to_vec(), chain].concat()) })

@@ -68,8 +68,7 @@ pub(super) fn request(
             None => good = false,
         }
     }
-    let takes_phone = provider.enrolment.is_some() || provider.insecure_level4_from_session;
-    if takes_phone && !provider.request.contains_key("login_hint") {
+    if provider.takes_phone() && !provider.request.contains_key("login_hint") {
         // Without it the provider would have nothing to compare the phone with.
         let hint = json!({ "hints": [{
             "msisdn": "{enrolled.phone_number}", "sn": "{enrolled.sn}", "keyringId": "{enrolled.keyringId}"
