@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use http::request::Parts;
 
-use crate::headers::Contract;
-use crate::login::{Given, Login};
+use crate::headers::{Contract, Ready, permitted};
+use crate::login::Login;
 use crate::pages::{Page, Pages};
-use crate::policy::{Access, Decision, Known, Permit, decide};
+use crate::policy::{Access, Ask, Decision, Known, Permit, Reason, decide};
 use crate::reply::Reply;
 use crate::request::{self, Found as FoundCookie, Malformed, View, find_cookie};
 use crate::route::{Found, Own, Route, Table};
@@ -77,6 +77,14 @@ pub(crate) struct Arrival<'r> {
     pub(crate) now: u64,
 }
 
+/// Why a request on a route does not pass.
+pub(crate) enum Refusal {
+    /// A login would help; the session that is not enough, where there is one.
+    Login { ask: Ask, session: Option<Arc<Session>> },
+    /// No login helps.
+    Forbid(Reason),
+}
+
 /// Decides what becomes of a request.
 pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
     let caller = arrival.caller(site);
@@ -96,10 +104,26 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
         Found::UnknownHost => return refused(&caller, &Page::UnknownHost, None),
         Found::Ambiguous => return refused(&caller, &malformed_page(Malformed::AmbiguousPath), None),
     };
+    match decide_on(site, arrival, &view, route).await {
+        Ok(passage) => Admitted::Pass(passage),
+        Err(refusal) => {
+            let reply = answers::refusal(&caller, &view, route, refusal).await;
+            Admitted::Reply(Box::new(reply), Some(Arc::clone(route)))
+        }
+    }
+}
+
+/// Decides on a request on its route: the same for a request that is proxied and for one that is only described.
+async fn decide_on(
+    site: &Site,
+    arrival: Arrival<'_>,
+    view: &View<'_>,
+    route: &Arc<Route>,
+) -> Result<Passage, Refusal> {
     // 3., 4. The session, unless the route is public.
     let session = match route.access {
         Access::Public => None,
-        Access::Required | Access::Optional => site.session(&view, arrival.now).await,
+        Access::Required | Access::Optional => site.session(view, arrival.now).await,
     };
     if let Some(session) = &session {
         site.refresh_if_due(session, arrival.now);
@@ -115,26 +139,19 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
         auth_time: session.identity.auth_time,
     });
     match decide(route.access, &route.requirement, known, arrival.now) {
-        Decision::Permit(permit) => Admitted::Pass(Passage {
-            route: Arc::clone(route),
-            permit,
-            session: session.filter(|_| permit.identified()),
-        }),
-        Decision::Forbid(reason) => {
-            let logout = site.table.endpoints.path("logout");
-            refused(&caller, &Page::Forbidden { reason: reason.word(), logout: Some(&logout) }, Some(route))
+        Decision::Permit(permit) => {
+            Ok(Passage { route: Arc::clone(route), permit, session: session.filter(|_| permit.identified()) })
         }
-        Decision::Login(ask) => {
-            let session = session.as_ref().map(|(session, _)| &**session);
-            let given = Given {
-                dtbd: route.dtbd.as_deref(),
-                identity: session.map(|session| &session.identity),
-                query: None,
-                from: caller.came_from(session, &view.target()),
-            };
-            let reply = answers::login_needed(&caller, &view, &ask, given).await;
-            Admitted::Reply(Box::new(reply), Some(Arc::clone(route)))
-        }
+        Decision::Login(ask) => Err(Refusal::Login { ask, session: session.map(|(session, _)| session) }),
+        Decision::Forbid(reason) => Err(Refusal::Forbid(reason)),
+    }
+}
+
+impl Passage {
+    /// The identity headers that go to the application: those of the route, when a session was permitted.
+    pub(crate) fn identity_headers(&self) -> &[Ready] {
+        let ready = self.session.as_ref().map(|(session, warm)| warm.ready(session, &self.route.fields));
+        permitted(self.permit, ready.unwrap_or_default())
     }
 }
 

@@ -26,7 +26,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use crate::admission::{self, Admitted, Arrival, Passage, Site};
+use crate::admission::{self, Admitted, Passage, Site};
 use crate::headers::hop_by_hop;
 use crate::pages::{Outage, Page};
 use crate::request::check_raw;
@@ -113,8 +113,7 @@ impl ProxyHttp for Gateway {
             }
         };
         let head: &http::request::Parts = session.req_header().as_ref();
-        let arrival = Arrival { head, target, request_id: ctx.request_id(), now: ctx.now };
-        match admission::admit(&snapshot.site, arrival).await {
+        match admission::admit(&snapshot.site, ctx.arrival(head, target)).await {
             Admitted::Pass(passage) => self.pass(session, ctx, passage).await,
             Admitted::Reply(reply, route) => {
                 ctx.route = route;
@@ -130,8 +129,7 @@ impl ProxyHttp for Gateway {
                     }
                     Err(respond::Unread::TooSlow) => return respond::too_slow(session, ctx).await,
                 };
-                let arrival =
-                    Arrival { head: &head, target: &target, request_id: ctx.request_id(), now: ctx.now };
+                let arrival = ctx.arrival(&head, &target);
                 let reply = admission::answer_own(&snapshot.site, arrival, own, &body).await;
                 respond::write(session, ctx, reply).await
             }
@@ -318,8 +316,7 @@ impl Gateway {
     async fn refuse(&self, session: &mut Session, ctx: &mut Ctx, page: &Page<'_>) -> Result<bool> {
         let snapshot = Arc::clone(&ctx.snapshot);
         let head: &http::request::Parts = session.req_header().as_ref();
-        let arrival = Arrival { head, target: b"/", request_id: ctx.request_id(), now: ctx.now };
-        let reply = arrival.caller(&snapshot.site).refuse(page);
+        let reply = ctx.arrival(head, b"/").caller(&snapshot.site).refuse(page);
         respond::write(session, ctx, reply).await
     }
 }

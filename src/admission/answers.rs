@@ -9,13 +9,14 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use serde_json::json;
 
-use super::Site;
+use super::{Refusal, Site};
 use crate::login::{CameFrom, Given, Jar, LoginError, Start, WORD};
 use crate::pages::{Language, Page, Visit, error_json};
 use crate::policy::{Ask, Reason};
 use crate::provider::{Failure, Provider, Trouble};
 use crate::reply::Reply;
 use crate::request::{Kind, View};
+use crate::route::Route;
 use crate::session::Session;
 use crate::telemetry::{AUDIT, count_login};
 
@@ -121,8 +122,28 @@ impl Caller<'_> {
     }
 }
 
+/// Answers a request that does not pass.
+pub(super) async fn refusal(caller: &Caller<'_>, view: &View<'_>, route: &Route, refusal: Refusal) -> Reply {
+    match refusal {
+        Refusal::Forbid(reason) => {
+            let logout = caller.site.table.endpoints.path("logout");
+            caller.refuse(&Page::Forbidden { reason: reason.word(), logout: Some(&logout) })
+        }
+        Refusal::Login { ask, session } => {
+            let session = session.as_deref();
+            let given = Given {
+                dtbd: route.dtbd.as_deref(),
+                identity: session.map(|session| &session.identity),
+                query: None,
+                from: caller.came_from(session, &view.target()),
+            };
+            login_needed(caller, view, &ask, given).await
+        }
+    }
+}
+
 /// Answers a request that a login would help.
-pub(super) async fn login_needed(caller: &Caller<'_>, view: &View<'_>, ask: &Ask, given: Given<'_>) -> Reply {
+async fn login_needed(caller: &Caller<'_>, view: &View<'_>, ask: &Ask, given: Given<'_>) -> Reply {
     match caller.kind() {
         Kind::Navigation => {
             let target = caller.site.table.origins.page_target(&view.host, &view.target());

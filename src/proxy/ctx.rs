@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
 use pingora_core::{Error, ErrorSource, ErrorType};
 use pingora_http::RequestHeader;
 
 use super::Snapshot;
-use crate::admission::Passage;
+use crate::admission::{Arrival, Passage};
 use crate::clock::unix_now;
 use crate::request::{forwarded_client, host_of};
 use crate::route::Route;
@@ -124,6 +125,11 @@ impl Ctx {
                 String::from_utf8_lossy(path.get(..path.len().min(1024)).unwrap_or_default()).into_owned();
             self.line = Some(Line { method: head.method.clone(), host, path });
         }
+    }
+
+    /// The request's head with what is known of it besides, for the rules.
+    pub(super) fn arrival<'r>(&'r self, head: &'r Parts, target: &'r [u8]) -> Arrival<'r> {
+        Arrival { head, target, request_id: self.request_id(), now: self.now }
     }
 
     /// The id under which people and logs speak of this request.

@@ -7,7 +7,7 @@ use pingora_core::Result;
 use pingora_http::RequestHeader;
 
 use super::{Ctx, Snapshot, head_size, upward};
-use crate::admission::{self, Admitted, Arrival};
+use crate::admission::{self, Admitted};
 use crate::request::check_raw;
 
 /// A request as Pingora hands it over.
@@ -46,9 +46,7 @@ pub(crate) async fn through(snapshot: &Arc<Snapshot>, incoming: &Incoming, out: 
     }
     let Ok(target) = check_raw(&incoming.raw) else { return 400 };
     let target = upward::origin_form(target);
-    let arrival =
-        Arrival { head: incoming.head.as_ref(), target, request_id: ctx.request_id(), now: ctx.now };
-    match admission::admit(&snapshot.site, arrival).await {
+    match admission::admit(&snapshot.site, ctx.arrival(incoming.head.as_ref(), target)).await {
         Admitted::Pass(passage) => {
             ctx.route = Some(Arc::clone(&passage.route));
             ctx.passage = Some(passage);

@@ -15,7 +15,7 @@ use pingora_http::RequestHeader;
 
 use super::Ctx;
 use crate::admission::Passage;
-use crate::headers::{CookieChange, permitted};
+use crate::headers::CookieChange;
 use crate::request::host_of;
 use crate::route::PathPattern;
 use crate::upstream::HostHeader;
@@ -75,10 +75,8 @@ pub(super) fn rewrite(incoming: &RequestHeader, request: &mut RequestHeader, ctx
         request.insert_header(REQUEST_ID, id.clone())?;
     }
     // … and ours are set last, each once.
-    if let Some((held, warm)) = &passage.session {
-        for (name, value) in permitted(passage.permit, warm.ready(held, &passage.route.fields)) {
-            request.insert_header(name.clone(), value.clone())?;
-        }
+    for (name, value) in passage.identity_headers() {
+        request.insert_header(name.clone(), value.clone())?;
     }
     Ok(())
 }
