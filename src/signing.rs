@@ -3,6 +3,8 @@
 //! *Never:* what is said, or to whom.
 //! *Source:* RFC 7515 §3.1, RFC 7517 §4, RFC 7518 §3.3, §3.4, §6; RFC 7638 (thumbprint); RFC 8037 §2, §3.1.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
@@ -46,8 +48,9 @@ impl SigningKey {
             return Err("it is no RSA key of 2048 to 4096 bits, no P-256 key and no Ed25519 key");
         };
         let public = pair.public();
-        // RFC 7638 §3: the required members in lexicographic order, which is the order of serde_json's map.
-        let kid = URL_SAFE_NO_PAD.encode(digest(&SHA256, Value::from(public.clone()).to_string().as_bytes()));
+        // RFC 7638 §3: the required members in lexicographic order, without blanks.
+        let ordered: BTreeMap<&String, &Value> = public.iter().collect();
+        let kid = URL_SAFE_NO_PAD.encode(digest(&SHA256, json!(ordered).to_string().as_bytes()));
         Ok(Self { pair, public, kid })
     }
 
