@@ -29,7 +29,7 @@ use crate::secret::Secret;
 use crate::telemetry::count_provider_error;
 
 pub(crate) use self::authorization::{Authorization, ENROLLED, Freshness, NotSent, RequestValue, Sent};
-pub(crate) use self::client::{ClientCertificate, ClientKey};
+pub(crate) use self::client::ClientCertificate;
 pub(crate) use self::failure::Failure;
 pub(crate) use self::logout::{Addressee, EndSession};
 pub(crate) use self::redeem::{Answered, Known, Redemption, RefreshFailure, Refreshed, Verified};

@@ -3,7 +3,6 @@
 //! *Source:* RFC 6749 §2.3.1; OIDC Core §9; RFC 7523 §2.2; RFC 8705 §2.
 
 mod assertion;
-mod key;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,8 +15,6 @@ use super::metadata::Metadata;
 use super::{ClientAuth, Failure, Provider};
 use crate::seal::random;
 use crate::secret::{Secret, SecretBytes};
-
-pub(crate) use self::key::ClientKey;
 
 /// Our certificate and its key, PEM: what `tls_client_auth` shows in the handshake.
 #[derive(Debug, Clone)]

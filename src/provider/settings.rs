@@ -8,9 +8,10 @@ use openidconnect::core::CoreJwsSigningAlgorithm;
 use serde_json::Value;
 use url::Url;
 
-use super::{ClientCertificate, ClientKey, RequestValue};
+use super::{ClientCertificate, RequestValue};
 use crate::identity::Mapping;
 use crate::secret::Secret;
+use crate::signing::SigningKey;
 
 /// One provider.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ pub(crate) enum ClientAuth {
     /// `client_secret_post`.
     Post,
     /// `private_key_jwt`.
-    PrivateKey(Box<ClientKey>),
+    PrivateKey(Box<SigningKey>),
     /// `tls_client_auth` (RFC 8705 §2).
     MutualTls(ClientCertificate),
 }

@@ -3,11 +3,9 @@
 //!
 //! *Source:* OIDC Core §9 (`private_key_jwt`), RFC 7523 §2.2, §3.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use super::ClientKey;
+use crate::signing::SigningKey;
 
 /// `client_assertion_type`.
 pub(super) const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -28,14 +26,10 @@ pub(super) struct Statement<'s> {
 }
 
 /// Signs an assertion, compact; `None` when the key cannot sign.
-pub(super) fn sign(key: &ClientKey, statement: Statement<'_>) -> Option<String> {
-    let header = json!({ "alg": key.alg(), "kid": key.kid(), "typ": "JWT" });
+pub(super) fn sign(key: &SigningKey, statement: Statement<'_>) -> Option<String> {
     let claims = json!({
         "iss": statement.client_id, "sub": statement.client_id, "aud": statement.issuer, "jti": statement.id,
         "iat": statement.now, "exp": statement.now.saturating_add(LIFETIME)
     });
-    let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", part(header), part(claims));
-    let signature = key.sign(signed.as_bytes())?;
-    Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    key.state("JWT", &claims)
 }

@@ -4,8 +4,9 @@ use rustls::pki_types::PrivateKeyDer;
 
 use super::super::super::file;
 use super::super::{Desk, certified};
-use crate::provider::{ClientAuth, ClientCertificate, ClientKey};
+use crate::provider::{ClientAuth, ClientCertificate};
 use crate::secret::{Secret, SecretBytes};
+use crate::signing::SigningKey;
 
 /// How we prove who we are, with what it needs.
 pub(super) struct Client {
@@ -107,10 +108,10 @@ impl Draft<'_, '_> {
         Some((file, der))
     }
 
-    fn private_key(&mut self) -> Option<ClientKey> {
+    fn private_key(&mut self) -> Option<SigningKey> {
         let (file, der) = self.key_der()?;
         let key = match &der {
-            PrivateKeyDer::Pkcs8(der) => ClientKey::from_pkcs8(der.secret_pkcs8_der()),
+            PrivateKeyDer::Pkcs8(der) => SigningKey::from_pkcs8(der.secret_pkcs8_der()),
             _ => Err("it is not in PKCS#8 form"),
         };
         key.map_err(|reason| {

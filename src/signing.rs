@@ -1,6 +1,9 @@
-//! The private key that signs our client assertions, and its public half for the provider's registration form.
+//! Private keys that sign what we say, and their public halves for those who verify it.
 //!
-//! *Source:* RFC 7517 §4, RFC 7518 §3.3, §3.4, §6; RFC 7638 (thumbprint); RFC 8037 §2, §3.1.
+//! *Never:* what is said, or to whom.
+//! *Source:* RFC 7515 §3.1, RFC 7517 §4, RFC 7518 §3.3, §3.4, §6; RFC 7638 (thumbprint); RFC 8037 §2, §3.1.
+
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +16,7 @@ use ring::signature::{
 use serde_json::{Map, Value, json};
 
 /// A key pair with the algorithm that follows from its type.
-pub(crate) struct ClientKey {
+pub(crate) struct SigningKey {
     pair: Pair,
     /// Members of the public JWK that make the thumbprint, and no others.
     public: Map<String, Value>,
@@ -26,7 +29,7 @@ enum Pair {
     Ed25519(Ed25519KeyPair),
 }
 
-impl ClientKey {
+impl SigningKey {
     /// Reads the DER of a PKCS#8 key: RSA from 2048 bits, P-256 or Ed25519.
     ///
     /// # Errors
@@ -45,12 +48,13 @@ impl ClientKey {
             return Err("it is no RSA key of 2048 to 4096 bits, no P-256 key and no Ed25519 key");
         };
         let public = pair.public();
-        // RFC 7638 §3: the required members in lexicographic order, which is the order of serde_json's map.
-        let kid = URL_SAFE_NO_PAD.encode(digest(&SHA256, Value::from(public.clone()).to_string().as_bytes()));
+        // RFC 7638 §3: the required members in lexicographic order, without blanks.
+        let ordered: BTreeMap<&String, &Value> = public.iter().collect();
+        let kid = URL_SAFE_NO_PAD.encode(digest(&SHA256, json!(ordered).to_string().as_bytes()));
         Ok(Self { pair, public, kid })
     }
 
-    /// `alg`, which is the provider's to register and never a choice of ours at run time.
+    /// `alg`, which follows from the key and is never a choice at run time.
     pub(crate) fn alg(&self) -> &'static str {
         match self.pair {
             Pair::Rsa(_) => "RS256",
@@ -60,21 +64,32 @@ impl ClientKey {
     }
 
     /// The RFC 7638 thumbprint.
-    pub(super) fn kid(&self) -> &str {
+    pub(crate) fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// The public half as a JWK, complete for a registration form.
+    /// The public half as a JWK, complete for a registration form or a set of keys.
     pub(crate) fn jwk(&self) -> Value {
         let mut jwk = self.public.clone();
-        for (name, value) in [("kid", self.kid.as_str()), ("use", "sig"), ("alg", self.alg())] {
+        for (name, value) in [("kid", self.kid()), ("use", "sig"), ("alg", self.alg())] {
             jwk.insert(name.to_owned(), value.into());
         }
         Value::Object(jwk)
     }
 
+    /// Signs claims, compact; `None` when the key cannot sign.
+    ///
+    /// `typ` keeps a statement of one kind from being taken for one of another (RFC 8725 §3.11).
+    pub(crate) fn state(&self, typ: &str, claims: &Value) -> Option<String> {
+        let header = json!({ "alg": self.alg(), "kid": self.kid, "typ": typ });
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(&header), part(claims));
+        let signature = self.sign(signed.as_bytes())?;
+        Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+
     /// Signs; `None` when the key cannot, which a checked key does not do.
-    pub(super) fn sign(&self, text: &[u8]) -> Option<Vec<u8>> {
+    fn sign(&self, text: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match &self.pair {
             Pair::Rsa(pair) => {
@@ -111,9 +126,9 @@ impl Pair {
 }
 
 // I8: a private key has no way into a log.
-impl std::fmt::Debug for ClientKey {
+impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientKey").field("alg", &self.alg()).field("kid", &self.kid).finish_non_exhaustive()
+        f.debug_struct("SigningKey").field("alg", &self.alg()).field("kid", &self.kid).finish_non_exhaustive()
     }
 }
 
@@ -129,7 +144,7 @@ mod tests {
         let p256 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
         let ed25519 = Ed25519KeyPair::generate_pkcs8(&random).unwrap();
         for (der, alg, kty) in [(p256.as_ref(), "ES256", "EC"), (ed25519.as_ref(), "EdDSA", "OKP")] {
-            let key = ClientKey::from_pkcs8(der).unwrap();
+            let key = SigningKey::from_pkcs8(der).unwrap();
             let jwk = key.jwk();
             assert_eq!((key.alg(), &jwk["alg"], &jwk["kty"]), (alg, &json!(alg), &json!(kty)));
             assert_eq!((&jwk["kid"], &jwk["use"]), (&json!(key.kid()), &json!("sig")));
@@ -146,7 +161,7 @@ mod tests {
             assert!(good.is_ok(), "{alg}");
             assert!(!format!("{key:?}").contains("pair"));
         }
-        assert!(ClientKey::from_pkcs8(b"no key").is_err());
+        assert!(SigningKey::from_pkcs8(b"no key").is_err());
     }
 
     #[test]
@@ -154,7 +169,7 @@ mod tests {
         // RFC 8037 Appendix A.3: the key, and its thumbprint.
         let seed = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
         let head = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
-        let key = ClientKey::from_pkcs8(&[&head[..], &seed].concat()).unwrap();
+        let key = SigningKey::from_pkcs8(&[&head[..], &seed].concat()).unwrap();
         assert_eq!(key.jwk()["x"], "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
         assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
