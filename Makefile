@@ -11,6 +11,8 @@ help:
 	@echo "make bench         side by side with bare Pingora and nginx"
 
 PORT ?= 8080
+# Seconds for each target that is fed random input.
+export FUZZ_SECONDS ?= 60
 
 demo:
 	@tests/setup.sh build

@@ -2,6 +2,10 @@
 //!
 //! This list is the map: a module names only modules declared above it (`tests/it/tidy.rs` sees to it).
 
+// for tests alone
+#[cfg(test)]
+mod fuzz;
+
 // words: values
 pub(crate) mod clock;
 pub(crate) mod secret;

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::identity::{Claims, Identity, Template};
 
+mod random;
+
 fn contract() -> Contract {
     Contract {
         strip: Strip::new(DEFAULT_STRIP, ["X-Auth-User", "x-auth-ACR", "Employee_Id"]),

@@ -26,7 +26,7 @@ pub(crate) fn forwarded_client(headers: &HeaderMap, is_trusted: impl Fn(&IpAddr)
 
 /// An address, with the port that some proxies add.
 fn address(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.split(']').next());
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let parsed = bare.unwrap_or(text).parse().ok();
     let with_port = || text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
     parsed.or_else(with_port).map(|address: IpAddr| address.to_canonical())
@@ -50,6 +50,8 @@ mod tests {
             (&["junk, 10.1.2.3"], None),
             (&["10.1.2.3"], Some("10.1.2.3")),
             (&["[2001:db8::1]:4711"], Some("2001:db8::1")),
+            (&["[2001:db8::1]"], Some("2001:db8::1")),
+            (&["[203.0.113.9]junk, 10.1.2.3"], None),
             (&["::ffff:203.0.113.9"], Some("203.0.113.9")),
             (&["203.0.113.9:4711"], Some("203.0.113.9")),
             (&[""], None),

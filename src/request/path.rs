@@ -93,11 +93,17 @@ impl<'r> Path<'r> {
     pub(crate) fn lenient(&self) -> String {
         let decoded = self.matched.replace("%2F", "/").replace("%5C", "/");
         let mut out = String::with_capacity(decoded.len());
-        for segment in decoded.split('/').filter(|segment| !segment.is_empty()) {
-            out.push('/');
-            out.push_str(segment);
+        let mut ends_open = false;
+        for segment in decoded.split('/') {
+            // Some servers cut parameters at an encoded semicolon too.
+            let name = segment.split("%3B").next().unwrap_or_default();
+            ends_open = name.is_empty();
+            if !ends_open {
+                out.push('/');
+                out.push_str(name);
+            }
         }
-        if decoded.ends_with('/') || out.is_empty() {
+        if ends_open {
             out.push('/');
         }
         out
@@ -126,8 +132,12 @@ fn canonical(raw: &str, quirks: &mut Quirks) -> Result<String, Malformed> {
         };
         decode(name, &mut out, quirks);
         if let Some(parameters) = parameters {
-            // Parameters are cut, but a slash hidden in them is as ambiguous as anywhere.
-            decode(parameters, &mut String::new(), quirks);
+            // Parameters are cut, so that nobody would look at where a slash hidden in them leads: no route allows it.
+            let mut hidden = Quirks::default();
+            decode(parameters, &mut String::new(), &mut hidden);
+            if !hidden.is_none() {
+                return Err(Malformed::AmbiguousPath);
+            }
         }
         let name = out.get(start..).unwrap_or_default();
         // Some servers cut at an encoded semicolon too.

@@ -1,9 +1,10 @@
 //! The view of a request as tables.
 
 use http::Request;
-use proptest::prelude::*;
 
 use super::*;
+
+mod random;
 
 fn path(raw: &str) -> Result<(String, bool), Malformed> {
     Path::read(raw).map(|path| (path.matched.into_owned(), path.quirks.is_none()))
@@ -39,6 +40,9 @@ fn ambiguous_paths_are_refused() {
         "",
         "/x#y",
         "/%e0%80%ae",
+        "/a;x=%2f/b",
+        "/files/x;a%2f..%2f..%2fadmin/y",
+        "/files/x;a%5c..",
     ] {
         assert!(path(raw).is_err(), "{raw}");
     }
@@ -46,7 +50,7 @@ fn ambiguous_paths_are_refused() {
 
 #[test]
 fn quirks_are_left_to_the_route() {
-    for raw in ["//admin/x", "/public//x", "/admin%2fx", "/admin%5Cx", "/a;x=%2f/b"] {
+    for raw in ["//admin/x", "/public//x", "/admin%2fx", "/admin%5Cx"] {
         assert!(!path(raw).unwrap().1, "{raw}");
     }
 }
@@ -185,30 +189,4 @@ fn a_doubled_cookie_is_nobodys() {
     assert_eq!(find_cookie(&cookies(&["s=x", "s=y"]), "s"), Found::Doubled);
     assert_eq!(find_cookie(&cookies(&[";;; =; s"]), "s"), Found::One(""));
     assert_eq!(find_cookie(&cookies(&["ss=1"]), "s"), Found::Missing);
-}
-
-proptest! {
-    #[test]
-    fn i11_any_path_is_read_without_panic(raw in "[/.;%a2efc0\\\\#? 5]{0,24}") {
-        if let Ok(path) = Path::read(&raw) {
-            prop_assert_eq!(path.raw, raw.as_str());
-            prop_assert!(!path.matched.split('/').any(|s| s == "." || s == ".."));
-            let _ = (path.lenient(), path.hides_dots());
-        }
-    }
-
-    #[test]
-    fn i11_any_bytes_are_cookies_or_not(value in prop::collection::vec(any::<u8>().prop_filter("header", |b| *b >= 32 && *b != 127 || *b == 9), 0..64)) {
-        let mut headers = HeaderMap::new();
-        if let Ok(value) = http::HeaderValue::from_bytes(&value) {
-            headers.append(header::COOKIE, value);
-        }
-        let _ = find_cookie(&headers, "midgate");
-        let _ = cookie_pairs(&headers).count();
-    }
-
-    #[test]
-    fn i11_any_raw_head_is_checked_without_panic(raw in prop::collection::vec(any::<u8>(), 0..128)) {
-        let _ = check_raw(&raw);
-    }
 }
