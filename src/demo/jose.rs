@@ -138,9 +138,19 @@ pub(super) enum Signing<'k> {
     Empty,
 }
 
-/// A compact token of a header and a payload that are already JSON text.
+/// A compact token of a header and a payload that is already JSON text.
 pub(super) fn token(header: &Value, payload: &str, signing: &Signing<'_>) -> String {
-    let signed = format!("{}.{}", base64(header.to_string().as_bytes()), base64(payload.as_bytes()));
+    signed(header.to_string().as_bytes(), payload.as_bytes(), signing)
+}
+
+/// The same with an HMAC under these bytes.
+pub(super) fn hs256(header: &[u8], payload: &[u8], key: &[u8]) -> String {
+    signed(header, payload, &Signing::Hs256(key.to_vec()))
+}
+
+/// The same of any bytes.
+pub(super) fn signed(header: &[u8], payload: &[u8], signing: &Signing<'_>) -> String {
+    let signed = format!("{}.{}", base64(header), base64(payload));
     let signature = match signing {
         Signing::Good(key) => key.sign(&signed),
         Signing::Hs256(secret) => {

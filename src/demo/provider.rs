@@ -10,6 +10,7 @@ mod logout;
 mod manner;
 mod par;
 mod refresh;
+mod scripted;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,10 +24,12 @@ use super::http::{Request, Server};
 use super::jose::Key;
 
 use self::par::Pushed;
+use self::scripted::Script;
 
 pub use self::client::{CERTIFICATE, Proof};
 pub use self::logout::Forgery;
 pub use self::manner::Manner;
+pub use self::scripted::{Forge, Mint};
 
 /// A provider to simulate.
 #[derive(Debug, Clone)]
@@ -90,6 +93,10 @@ struct State {
     frontchannel: Option<String>,
     /// Logout tokens that were made.
     logouts: usize,
+    /// Makes ID tokens in place of the usual ones.
+    forge: Option<Forge>,
+    /// Answers that were written, by endpoint.
+    scripts: HashMap<&'static str, Script>,
 }
 
 /// An approved login.
@@ -204,6 +211,8 @@ impl Simulated {
         state.id_token.clear();
         state.userinfo.clear();
         state.expires_in = None;
+        state.forge = None;
+        state.scripts.clear();
     }
 
     /// Refuses every pushed request with this error.

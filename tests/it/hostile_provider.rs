@@ -15,62 +15,6 @@ fn laddered(more: &str) -> Plain {
 }
 
 #[test]
-fn an_id_token_that_is_not_right_in_every_way_is_refused_before_userinfo() {
-    let Plain { provider, gateway, application: _application } = laddered("");
-    for fault in [
-        "wrong-nonce",
-        "missing-nonce",
-        "wrong-aud",
-        "missing-aud",
-        "aud-several-no-azp",
-        "wrong-azp",
-        "expired",
-        "missing-exp",
-        "text-exp",
-        "huge-exp",
-        "missing-iat",
-        "future-iat",
-        "future-nbf",
-        "wrong-iss",
-        "missing-sub",
-        "empty-sub",
-        "number-sub",
-        "long-sub",
-        "alg-none",
-        "alg-none-odd",
-        "alg-hs256-secret",
-        "alg-hs256-public-key",
-        "alg-ps256",
-        "bad-signature",
-        "empty-signature",
-        "four-parts",
-        "crit",
-        "zip",
-        "jwk-header",
-        "foreign-key",
-        "wrong-at-hash",
-        "future-auth-time",
-        "duplicate-member",
-        "token-no-id-token",
-        "token-type-wrong",
-    ] {
-        provider.heal();
-        provider.forget_calls();
-        provider.fault(fault, true);
-        let mut browser = Browser::new(&gateway);
-        let answer = browser.sign_in("/echo");
-        assert_eq!(answer.status, 502, "{fault}: {}", answer.text());
-        assert!(answer.header("location").is_none(), "{fault}");
-        let calls = provider.calls();
-        assert_eq!((calls.authorize, calls.token, calls.userinfo), (1, 1, 0), "{fault}");
-        assert!(!browser.cookies.contains_key("midgate"), "{fault}");
-        assert!(!browser.is_signed_in(), "{fault}");
-    }
-    provider.heal();
-    Browser::signed_in(&gateway, "/echo");
-}
-
-#[test]
 fn what_is_odd_but_right_signs_in() {
     let Plain { provider, gateway, application: _application } = laddered("");
     for fault in [
@@ -93,38 +37,6 @@ fn what_is_odd_but_right_signs_in() {
         let mut browser = Browser::new(&gateway);
         assert_eq!(browser.sign_in("/echo").status, 303, "{fault}");
     }
-}
-
-#[test]
-fn userinfo_counts_only_for_the_same_subject_and_never_for_the_level() {
-    let Plain { provider, gateway, application: _application } = laddered("");
-    for (fault, status) in [
-        ("userinfo-wrong-sub", 502),
-        ("userinfo-missing-sub", 502),
-        ("userinfo-500", 502),
-        ("userinfo-401", 502),
-        ("userinfo-invalid-json", 502),
-        ("userinfo-array", 502),
-        ("userinfo-html", 502),
-        ("userinfo-oversized", 502),
-    ] {
-        provider.heal();
-        provider.forget_calls();
-        provider.fault(fault, true);
-        let mut browser = Browser::new(&gateway);
-        assert_eq!(browser.sign_in("/echo").status, status, "{fault}");
-        assert_eq!(provider.calls().userinfo, 1, "{fault}");
-        assert!(!browser.is_signed_in(), "{fault}");
-    }
-    provider.heal();
-    provider.fault("userinfo-adds-acr", true);
-    let mut browser = Browser::signed_in(&gateway, "/echo");
-    let session = browser.fetch("/.midgate/session").json();
-    assert_eq!(
-        (session["acr"].as_str(), session["iss"].as_str()),
-        (Some("low"), Some(provider.issuer().as_str()))
-    );
-    assert!(session["auth_time"].as_u64() > Some(1));
 }
 
 #[test]
@@ -197,61 +109,6 @@ fn a_level_that_was_not_reached_is_a_page_and_never_a_loop() {
     provider.heal();
     assert_eq!(browser.sign_in("/high/echo").status, 303);
     assert_eq!(browser.echo("/high/echo", "").one("X-Auth-Acr"), "high");
-}
-
-#[test]
-fn keys_that_were_rotated_just_before_signing_are_fetched_at_once() {
-    let Plain { provider, gateway, application: _application } = setting();
-    Browser::signed_in(&gateway, "/echo");
-    let before = provider.calls().jwks;
-    provider.rotate_keys();
-    Browser::signed_in(&gateway, "/echo");
-    assert_eq!(provider.calls().jwks, before + 1);
-}
-
-#[test]
-fn random_key_ids_make_two_fetches_a_minute_at_most() {
-    let Plain { provider, gateway, application: _application } = setting();
-    Browser::signed_in(&gateway, "/echo");
-    let before = provider.calls().jwks;
-    provider.fault("unknown-kid", true);
-    for _ in 0..6 {
-        assert_eq!(Browser::new(&gateway).sign_in("/echo").status, 502);
-    }
-    assert!(provider.calls().jwks <= before + 2, "{} fetches", provider.calls().jwks - before);
-}
-
-#[test]
-fn warm_keys_go_on_while_the_key_endpoint_is_out_of_order() {
-    let Plain { provider, gateway, application: _application } = setting();
-    Browser::signed_in(&gateway, "/echo");
-    for fault in ["jwks-500", "jwks-html", "jwks-empty"] {
-        provider.heal();
-        provider.fault(fault, true);
-        Browser::signed_in(&gateway, "/echo");
-    }
-}
-
-#[test]
-fn keys_that_are_not_for_signatures_never_verify() {
-    let op = crate::rig::provider(Manner::Plain);
-    op.fault("enc-keys-only", true);
-    let application = crate::rig::application();
-    let config = format!(
-        "\n{}\n[[route]]\nupstream = \"http://127.0.0.1:{}\"\n",
-        crate::rig::provider_toml("op", &op, ""),
-        application.port()
-    );
-    let gateway = crate::rig::Gateway::start(&config);
-    let mut browser = Browser::new(&gateway);
-    let start = browser.open("/echo");
-    if start.status == 302 {
-        let callback = browser.visit_provider(start.location());
-        assert!(browser.deliver(&callback).status >= 500);
-    } else {
-        assert!(start.status >= 500);
-    }
-    assert!(!browser.is_signed_in());
 }
 
 #[test]

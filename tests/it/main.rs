@@ -4,6 +4,7 @@
 mod rig;
 
 mod answers;
+mod attacks;
 mod choice;
 mod config;
 mod hostile_browser;

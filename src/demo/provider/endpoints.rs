@@ -55,6 +55,9 @@ fn discovery(shared: &Shared) -> Response {
 }
 
 fn keys(shared: &Shared) -> Response {
+    if let Some(answer) = shared.scripted("jwks") {
+        return answer;
+    }
     let mut state = shared.lock();
     let ec = state.ec_key.get_or_insert_with(|| Key::of(EC, "ES256")).jwk("sig");
     let has = |fault: &str| state.faults.contains(fault);
@@ -266,6 +269,9 @@ async fn exchange(shared: &Shared, request: &Request) -> Response {
             return response;
         }
     }
+    if let Some(answer) = shared.scripted("token") {
+        return answer;
+    }
     let error = |status: u16, error: &str| Response::json(status, &json!({ "error": error }));
     if !is_client(shared, request, &form) {
         return error(401, "invalid_client");
@@ -302,6 +308,9 @@ async fn person(shared: &Shared, request: &Request) -> Response {
     }
     if shared.has("userinfo-slow") {
         tokio::time::sleep(SLOW).await;
+    }
+    if let Some(answer) = shared.scripted("userinfo") {
+        return answer;
     }
     let token =
         request.header("authorization").and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned));

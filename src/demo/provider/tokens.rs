@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::super::http::Response;
 use super::super::jose::{Key, Signing, sha256, token};
 use super::manner::PEOPLE;
-use super::{Grant, Manner, Shared, now};
+use super::{Grant, Manner, Mint, Shared, now};
 
 impl Shared {
     /// The answer of the token endpoint.
@@ -56,7 +56,14 @@ impl Shared {
             let mut state = self.lock();
             (state.calls.sid, state.calls.sub) = (text("sid"), text("sub"));
         }
-        self.compact("", claims, &key)
+        let forge = self.lock().forge.clone();
+        match forge {
+            Some(forge) => {
+                let header = json!({ "alg": key.alg, "typ": "JWT", "kid": key.kid });
+                forge(&Mint::new(header, Value::Object(claims), &key))
+            }
+            None => self.compact("", claims, &key),
+        }
     }
 
     /// A token of these claims; the faults of the ID token have no name before theirs.

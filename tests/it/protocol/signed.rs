@@ -50,7 +50,7 @@ fn signed_userinfo_is_verified_like_an_id_token() {
 }
 
 #[test]
-fn signed_userinfo_that_is_wrong_in_any_way_is_refused() {
+fn a79_signed_userinfo_that_is_wrong_in_any_way_is_refused() {
     let Setting { provider, gateway, application: _application } = setting(Manner::Plain, &[], MAPPED, ROOT);
     let refused = |what: &str| {
         provider.forget_calls();
