@@ -15,7 +15,7 @@ use http::{Method, Response, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::provider::Health;
 use crate::proxy::Snapshot;
@@ -68,17 +68,20 @@ impl Status {
     fn ready(&self) -> Reply {
         let snapshot = self.current.load();
         let mut degraded = false;
-        let mut providers = serde_json::Map::new();
-        for (id, door) in &snapshot.site.login.doors {
-            let state = match door.provider.health() {
-                Health::Ready => json!({ "status": "ok" }),
-                Health::Degraded { reason } => {
-                    degraded = true;
-                    json!({ "status": "degraded", "reason": reason })
-                }
-            };
-            providers.insert(id.to_string(), state);
-        }
+        let mut told = |health| match health {
+            Health::Ready => json!({ "status": "ok" }),
+            Health::Degraded { reason } => {
+                degraded = true;
+                json!({ "status": "degraded", "reason": reason })
+            }
+        };
+        let site = &snapshot.site;
+        let doors = site.login.doors.iter();
+        let providers: Map<String, Value> =
+            doors.map(|(id, door)| (id.to_string(), told(door.provider.health()))).collect();
+        let issuers = site.bearers.issuers();
+        let bearers: Map<String, Value> =
+            issuers.map(|issuer| (issuer.id().to_string(), told(issuer.health()))).collect();
         let refusal = match (self.listening.load(Ordering::Acquire), self.draining.load(Ordering::Acquire)) {
             (_, true) => Some("draining"),
             (false, false) => Some("starting"),
@@ -86,7 +89,10 @@ impl Status {
         };
         let word = refusal.unwrap_or(if degraded { "degraded" } else { "ok" });
         let status = if refusal.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-        let checks = json!({ "listeners": { "status": refusal.unwrap_or("ok") }, "store": { "status": "ok" }, "providers": providers });
+        let checks = json!({
+            "listeners": { "status": refusal.unwrap_or("ok") }, "store": { "status": "ok" },
+            "providers": providers, "bearers": bearers
+        });
         Reply::json(status, &json!({ "status": word, "checks": checks }))
     }
 }

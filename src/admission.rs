@@ -5,6 +5,7 @@
 
 mod answers;
 mod audit;
+mod bearer;
 mod endpoints;
 mod entrance;
 mod logout;
@@ -27,6 +28,7 @@ use crate::session::{Session, SessionId, Sessions, Shape, Warm};
 
 pub(crate) use self::answers::Caller;
 pub(crate) use self::audit::AuditSubject;
+pub(crate) use self::bearer::Bearers;
 pub(crate) use self::endpoints::answer as answer_own;
 
 /// One generation of the configuration, complete: what every request is held against.
@@ -43,6 +45,8 @@ pub(crate) struct Site {
     pub(crate) returning: Sealer,
     /// Every provider, in the configuration's order.
     pub(crate) providers: Vec<Arc<str>>,
+    /// Issuers of tokens of machines.
+    pub(crate) bearers: Bearers,
     /// Cookies of applications that a logout deletes too.
     pub(crate) clear_cookies: Vec<String>,
     pub(crate) audit_subject: AuditSubject,
@@ -83,6 +87,10 @@ pub(crate) enum Refusal {
     Login { ask: Ask, session: Option<Arc<Session>> },
     /// No login helps.
     Forbid(Reason),
+    /// The same for a machine, which is surely no person at a browser.
+    Machine(Reason),
+    /// A machine's token does not count; its answer.
+    Token(Box<Reply>),
 }
 
 /// Decides what becomes of a request.
@@ -120,9 +128,16 @@ async fn decide_on(
     view: &View<'_>,
     route: &Arc<Route>,
 ) -> Result<Passage, Refusal> {
-    // 3., 4. The session, unless the route is public.
+    // 3., 4. The machine whose token is shown where the route takes them, else the session, unless the route is public.
+    let mut machine = None;
+    if !route.bearer.is_empty() {
+        machine = bearer::machine(&arrival.caller(site), view, route).await.map_err(Refusal::Token)?;
+    }
+    let is_machine = machine.is_some();
     let session = match route.access {
         Access::Public => None,
+        // A token that is shown is what the caller wants to be judged by: no cookie beside it counts.
+        Access::Required | Access::Optional if is_machine => machine,
         Access::Required | Access::Optional => site.session(view, arrival.now).await,
     };
     if let Some(session) = &session {
@@ -138,11 +153,13 @@ async fn decide_on(
         standing: warm.standing(session, &route.requirement),
         auth_time: session.identity.auth_time,
     });
-    match decide(route.access, &route.requirement, known, arrival.now) {
+    let decision = decide(route.access, &route.requirement, known, arrival.now);
+    match if is_machine { decision.without_login() } else { decision } {
         Decision::Permit(permit) => {
             Ok(Passage { route: Arc::clone(route), permit, session: session.filter(|_| permit.identified()) })
         }
         Decision::Login(ask) => Err(Refusal::Login { ask, session: session.map(|(session, _)| session) }),
+        Decision::Forbid(reason) if is_machine => Err(Refusal::Machine(reason)),
         Decision::Forbid(reason) => Err(Refusal::Forbid(reason)),
     }
 }

@@ -22,10 +22,10 @@ use pingora_core::services::listening::Service;
 use pingora_proxy::http_proxy;
 
 use crate::admin::{AdminApp, HealthApp, Status};
-use crate::admission::Site;
+use crate::admission::{Bearers, Site};
 use crate::config::{Listen, Loaded, ProviderParts};
 use crate::login::{Consumed, Door, Login, consumed};
-use crate::provider::Provider;
+use crate::provider::{BearerSettings, Provider, TokenIssuer};
 use crate::proxy::{Edge, Gateway, Peers, Snapshot};
 use crate::seal::Keys;
 use crate::session::{Sessions, Shape};
@@ -147,6 +147,7 @@ fn assemble(
         }
         doors.insert(id, Door { provider: Arc::new(provider), ladder, phones });
     }
+    let bearers = token_issuers(loaded.bearers, old)?;
     let keys = loaded.keys.as_ref().unwrap_or(&shared.own_keys);
     let login = Login {
         settings: loaded.login,
@@ -168,10 +169,27 @@ fn assemble(
         csrf: keys.mac("logout"),
         returning: keys.sealer("logout"),
         providers,
+        bearers: Bearers::new(bearers),
         clear_cookies: loaded.clear_cookies,
         audit_subject: loaded.audit_subject,
     };
     Ok(Snapshot { site, edge: loaded.edge, peers: Peers::new(&loaded.upstreams, generation), meters })
+}
+
+/// Issuers of tokens; tokens that the old generation has verified are verified anew.
+fn token_issuers(settings: Vec<BearerSettings>, old: Option<&Snapshot>) -> anyhow::Result<Vec<TokenIssuer>> {
+    let mut issuers = Vec::new();
+    for settings in settings {
+        let id = Arc::clone(&settings.id);
+        let issuer =
+            TokenIssuer::new(settings).map_err(|error| anyhow::anyhow!("bearer \"{id}\": {error}"))?;
+        let mut before = old.into_iter().flat_map(|old| old.site.bearers.issuers());
+        if let Some(old) = before.find(|old| *old.id() == id) {
+            issuer.adopt(old);
+        }
+        issuers.push(issuer);
+    }
+    Ok(issuers)
 }
 
 fn install_metrics() -> anyhow::Result<metrics_exporter_prometheus::PrometheusHandle> {

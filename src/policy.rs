@@ -146,6 +146,16 @@ pub(crate) enum Decision {
     Forbid(Reason),
 }
 
+impl Decision {
+    /// The same for a machine, which cannot sign in: what a login would help is refused.
+    pub(crate) fn without_login(self) -> Self {
+        match self {
+            Self::Login(ask) => Self::Forbid(ask.reason),
+            Self::Permit(_) | Self::Forbid(_) => self,
+        }
+    }
+}
+
 /// What a decision needs of a session: its provider, its standing before this requirement, and when the person was
 /// authenticated (Unix seconds).
 #[derive(Debug, Clone, Copy)]

@@ -1,10 +1,11 @@
-//! The relying party: one OpenID provider, its metadata and keys, and the calls to it.
+//! The relying party: one OpenID provider or issuer of tokens, its metadata and keys, and the calls to it.
 //!
 //! *Never:* cookies, sessions, routes, or what a visitor sees.
 //! *Source:* OIDC Core, OIDC Discovery, OIDC RP-Initiated, Back-Channel and Front-Channel Logout; RFC 6749, RFC 7636,
-//! RFC 9126, RFC 9207.
+//! RFC 9068, RFC 9126, RFC 9207.
 
 mod authorization;
+mod bearer;
 mod client;
 mod failure;
 mod http;
@@ -29,12 +30,13 @@ use crate::secret::Secret;
 use crate::telemetry::count_provider_error;
 
 pub(crate) use self::authorization::{Authorization, ENROLLED, Freshness, NotSent, RequestValue, Sent};
+pub(crate) use self::bearer::{BearerSettings, Claimed, TokenIssuer, TokenRefusal};
 pub(crate) use self::client::ClientCertificate;
 pub(crate) use self::failure::Failure;
 pub(crate) use self::logout::{Addressee, EndSession};
 pub(crate) use self::redeem::{Answered, Known, Redemption, RefreshFailure, Refreshed, Verified};
 pub(crate) use self::settings::{
-    Alg, ClientAuth, Discovery, Endpoints, Keep, PushUse, ResponseMode, Settings, UserInfoUse,
+    Alg, ClientAuth, Discovery, Endpoints, Keep, PushUse, ResponseMode, Role, Settings, UserInfoUse,
 };
 pub(crate) use self::trouble::{ProviderError, Trouble};
 
@@ -135,7 +137,8 @@ impl Provider {
     /// Origin of the authorization endpoint, to which browsers are redirected.
     pub(crate) fn authorization_origin(&self) -> Option<String> {
         let metadata = self.metadata.load();
-        metadata.as_ref().map(|metadata| metadata.authorization.origin().ascii_serialization())
+        let endpoint = metadata.as_ref().and_then(|metadata| metadata.authorization.as_ref());
+        endpoint.map(|endpoint| endpoint.origin().ascii_serialization())
     }
 
     /// Fetches metadata and keys; keeps the last good ones when that fails.

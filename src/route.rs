@@ -33,6 +33,8 @@ pub(crate) struct Route {
     pub(crate) access: Access,
     pub(crate) requirement: Arc<Requirement>,
     pub(crate) fields: Arc<Fields>,
+    /// Indices among the configuration's issuers of tokens: those whose tokens are taken beside sessions.
+    pub(crate) bearer: Vec<usize>,
     pub(crate) websocket: bool,
     pub(crate) strip_prefix: bool,
     pub(crate) allow_in_path: Quirks,

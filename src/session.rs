@@ -6,6 +6,7 @@
 mod due;
 mod ended;
 mod id;
+mod machines;
 mod renew;
 mod sessions;
 mod warm;
@@ -21,14 +22,16 @@ use crate::secret::Secret;
 
 pub(crate) use self::ended::ProviderLogout;
 pub(crate) use self::id::{Key, SessionId, hash, reference};
+pub(crate) use self::machines::Machines;
 pub(crate) use self::sessions::{Sessions, Settings};
 pub(crate) use self::warm::{Shape, Warm};
 
 /// One signed-in browser.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// SHA-256 of the cookie's value: what the cache is keyed by.
+    /// SHA-256 of the cookie's value, or of a machine's token: what the cache is keyed by.
     pub(crate) key: Key,
+    pub(crate) holder: Holder,
     pub(crate) identity: Identity,
     /// Unix seconds.
     pub(crate) created: u64,
@@ -48,6 +51,15 @@ pub(crate) struct Session {
     /// Made when somebody waits for the end, or when it comes.
     ended: OnceLock<CancellationToken>,
     warm: ArcSwapOption<Warm>,
+}
+
+/// Who comes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// A browser with its cookie.
+    Browser,
+    /// A machine with its token: found by no cookie, never listed, never refreshed, gone when the token ends.
+    Machine,
 }
 
 /// What a session keeps of the login that made it, so that a callback sent twice finds its page.

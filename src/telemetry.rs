@@ -2,8 +2,8 @@
 //!
 //! The field dictionary: `request.id`, `request.method`, `request.host`, `request.path` (never the query),
 //! `client.address`, `route.name`, `session.ref` (a short hash), `policy.reason`, `login.step`, `provider.name`,
-//! `response.status`, `duration_ms`, `error.source`. Never: tokens, codes, state, nonce, cookies, keys, claim values,
-//! phone numbers, query strings, bodies (I8).
+//! `response.status`, `duration_ms`, `error.source`, `audit.left_out` (events of a flood that were not written). Never:
+//! tokens, codes, state, nonce, cookies, keys, claim values, phone numbers, query strings, bodies (I8).
 
 mod log;
 
@@ -62,6 +62,13 @@ pub(crate) fn count_refresh(provider: &str, result: &'static str) {
         .increment(1);
 }
 
+/// Counts what became of a machine's token: `ok` when it was verified, or the reason of its refusal; the issuer is
+/// empty where it is none of ours.
+pub(crate) fn count_token(bearer: &str, result: &'static str) {
+    metrics::counter!("midgate_bearer_tokens_total", "bearer" => bearer.to_owned(), "result" => result)
+        .increment(1);
+}
+
 /// Counts a reload by its result, `ok` or `failed`.
 pub(crate) fn count_reload(result: &'static str) {
     metrics::counter!("midgate_reloads_total", "result" => result).increment(1);
@@ -78,6 +85,10 @@ pub(crate) fn describe() {
     );
     describe_counter!("midgate_logins_total", "Logins that came back, by provider and result");
     describe_counter!("midgate_refreshes_total", "Refreshes of tokens, by provider and result");
+    describe_counter!(
+        "midgate_bearer_tokens_total",
+        "Tokens of machines that were judged, by issuer and result"
+    );
     describe_gauge!("midgate_sessions", "Live sessions in memory");
     describe_counter!("midgate_sessions_evicted_total", "Sessions ended because the cache was full");
     describe_counter!("midgate_provider_errors_total", "Faults of providers, by reason");

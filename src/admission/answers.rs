@@ -87,6 +87,11 @@ impl Caller<'_> {
         if self.kind().is_person() {
             return self.page(page);
         }
+        self.refuse_program(page)
+    }
+
+    /// JSON for whoever is surely a program.
+    pub(super) fn refuse_program(&self, page: &Page<'_>) -> Reply {
         let error = page.error().unwrap_or("error");
         let mut reply = error_json(page.status(), error, page.reason(), self.request_id);
         if let Page::MethodNotAllowed { allow } = page
@@ -129,6 +134,10 @@ pub(super) async fn refusal(caller: &Caller<'_>, view: &View<'_>, route: &Route,
             let logout = caller.site.table.endpoints.path("logout");
             caller.refuse(&Page::Forbidden { reason: reason.word(), logout: Some(&logout) })
         }
+        Refusal::Machine(reason) => {
+            caller.refuse_program(&Page::Forbidden { reason: reason.word(), logout: None })
+        }
+        Refusal::Token(reply) => *reply,
         Refusal::Login { ask, session } => {
             let session = session.as_deref();
             let given = Given {
@@ -348,6 +357,7 @@ fn provider_page<'a>(failure: &'a Failure, again: &'a str) -> Page<'a> {
         | Failure::Answer(_)
         | Failure::IdToken(_)
         | Failure::LogoutToken(_)
+        | Failure::AccessToken(_)
         | Failure::UserInfo(_) => Page::ProviderBadAnswer { reason: failure.reason(), again },
     }
 }

@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::{FAILED, FINE, WRONG, source};
 use crate::config::{self, Findings, Loaded, Problem, ProviderParts, Purpose, Warning};
 use crate::policy::Access;
-use crate::provider::{ClientAuth, Probe, Provider, PushUse};
+use crate::provider::{BearerSettings, ClientAuth, Probe, Provider, PushUse, TokenIssuer};
 use crate::route::Table;
 use crate::upstream::{Place, Server};
 
@@ -130,6 +130,7 @@ async fn ask_all(loaded: Loaded, findings: &mut Findings) -> Vec<String> {
             }),
         }
     }
+    ask_issuers(loaded.bearers, &mut answers, findings).await;
     for upstream in &loaded.upstreams {
         for server in &upstream.servers {
             let address = server.place.to_string();
@@ -147,6 +148,26 @@ async fn ask_all(loaded: Loaded, findings: &mut Findings) -> Vec<String> {
         }
     }
     answers
+}
+
+/// Asks every issuer of tokens for metadata and keys.
+async fn ask_issuers(bearers: Vec<BearerSettings>, answers: &mut Vec<String>, findings: &mut Findings) {
+    for (index, settings) in bearers.into_iter().enumerate() {
+        let (id, issuer) = (settings.id.clone(), settings.issuer.clone());
+        let probed = match TokenIssuer::new(settings) {
+            Ok(issuer) => issuer.probe().await.map_err(|failure| failure.to_string()),
+            Err(error) => Err(error),
+        };
+        match probed {
+            Ok(()) => answers.push(format!("bearer \"{id}\" answers; its issuer is {issuer}")),
+            Err(error) => findings.problems.push(Problem {
+                key: format!("bearer[{index}]"),
+                line: None,
+                message: format!("tokens of bearer \"{id}\" cannot be checked: {error}"),
+                hint: "see that discovery, issuer and proxy are right, and that the issuer can be reached from here".to_owned(),
+            }),
+        }
+    }
 }
 
 fn told(id: &str, probe: &Probe) -> String {

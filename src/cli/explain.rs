@@ -47,7 +47,7 @@ pub(super) fn explain(config: &Path, url: &str, method: &str, claims: Option<&Pa
 fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> anyhow::Result<Value> {
     let method = Method::from_bytes(method.as_bytes()).context("--method")?;
     let (host, path) = split(url)?;
-    let identity = claims.map(|file| identity(loaded, file)).transpose()?;
+    let shown = claims.map(|file| shown(loaded, file)).transpose()?;
     let none = |decision: &str, reason: &str| json!({ "route": null, "requires": null, "decision": decision, "reason": reason, "headers": {} });
     let Ok(read) = RequestPath::read(&path) else { return Ok(none("forbid", "ambiguous-path")) };
     let route = match loaded.table.find(&host, &read, &method) {
@@ -59,13 +59,23 @@ fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> an
         Found::Ambiguous => return Ok(none("forbid", "ambiguous-path")),
     };
     let now = unix_now();
+    let shown = shown.filter(|shown| shown.counts_at(route));
+    let machine = shown.as_ref().and_then(|shown| shown.bearer);
+    if machine.is_some_and(|machine| !machine.has_scopes) {
+        let mut answer = none("forbid", "scope-missing");
+        (answer["route"], answer["requires"]) = (json!(&*route.id), requires(loaded, route));
+        return Ok(answer);
+    }
+    let identity = shown.map(|shown| shown.identity);
     let known = identity.as_ref().map(|identity| Known {
         provider: &identity.provider,
         standing: route.requirement.standing(identity),
         auth_time: identity.auth_time,
     });
     let mut left = Vec::new();
-    let (decision, reason, headers) = match decide(route.access, &route.requirement, known, now) {
+    let decision = decide(route.access, &route.requirement, known, now);
+    let decision = if machine.is_some() { decision.without_login() } else { decision };
+    let (decision, reason, headers) = match decision {
         Decision::Permit(permit) => {
             let ready = identity.as_ref().map(|identity| route.fields.render(identity, &mut left));
             let ready = ready.unwrap_or_default();
@@ -83,7 +93,7 @@ fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> an
     };
     let left: Vec<&str> = left.iter().map(|left| left.0).collect();
     Ok(json!({
-        "route": &*route.id, "requires": requires(route), "decision": decision, "reason": reason, "headers": headers,
+        "route": &*route.id, "requires": requires(loaded, route), "decision": decision, "reason": reason, "headers": headers,
         "left_out": left
     }))
 }
@@ -102,9 +112,35 @@ fn split(url: &str) -> anyhow::Result<(String, String)> {
     Ok((host, if path.is_empty() { "/".to_owned() } else { path.to_owned() }))
 }
 
-fn identity(loaded: &Loaded, file: &Path) -> anyhow::Result<Identity> {
+/// Who is supposed to come.
+struct Shown {
+    identity: Identity,
+    bearer: Option<Machine>,
+}
+
+impl Shown {
+    /// A token counts only where the route names its issuer.
+    fn counts_at(&self, route: &Route) -> bool {
+        self.bearer.is_none_or(|machine| route.bearer.contains(&machine.index))
+    }
+}
+
+/// Index of the issuer whose token is supposed to come, and whether that carries what the issuer's must.
+#[derive(Clone, Copy)]
+struct Machine {
+    index: usize,
+    has_scopes: bool,
+}
+
+fn shown(loaded: &Loaded, file: &Path) -> anyhow::Result<Shown> {
     let text = std::fs::read(file).with_context(|| format!("--claims {}", file.display()))?;
     let said: Said = serde_json::from_slice(&text).with_context(|| format!("--claims {}", file.display()))?;
+    if let Some(index) = loaded.bearers.iter().position(|bearer| *bearer.id == *said.provider)
+        && let Some(bearer) = loaded.bearers.get(index)
+    {
+        let machine = Machine { index, has_scopes: bearer.has_scopes(&said.id_token) };
+        return Ok(Shown { identity: bearer.identity(&said.id_token), bearer: Some(machine) });
+    }
     let mut settings = loaded.providers.iter().map(|parts| &parts.settings);
     let Some(settings) = settings.find(|settings| *settings.id == *said.provider) else {
         bail!("--claims: provider \"{}\" is not configured", said.provider);
@@ -116,16 +152,18 @@ fn identity(loaded: &Loaded, file: &Path) -> anyhow::Result<Identity> {
     if let Some(userinfo) = &mut userinfo {
         settings.keep_person_only(userinfo);
     }
-    Ok(settings.identity(issuer, &said.id_token, userinfo.as_ref()))
+    Ok(Shown { identity: settings.identity(issuer, &said.id_token, userinfo.as_ref()), bearer: None })
 }
 
-fn requires(route: &Route) -> Value {
+fn requires(loaded: &Loaded, route: &Route) -> Value {
     let requirement = &route.requirement;
-    let mut providers: Vec<&str> = requirement.providers.keys().map(|id| &**id).collect();
+    let mut providers: Vec<&str> = requirement.order.iter().map(|id| &**id).collect();
     providers.sort_unstable();
+    let bearer = route.bearer.iter().filter_map(|index| loaded.bearers.get(*index));
     json!({
         "access": access_word(route.access),
         "providers": providers,
+        "bearer": bearer.map(|bearer| &*bearer.id).collect::<Vec<_>>(),
         "acr": requirement.acr,
         "max_age": requirement.max_age.map(|age| age.as_secs()),
         "claims": requirement.claims.iter().map(|rule| rule.name()).collect::<Vec<_>>(),

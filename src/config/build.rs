@@ -1,5 +1,6 @@
 //! From what is written to what each module needs: every problem is noted, and nothing half built leaves here.
 
+mod bearer;
 mod claims;
 mod dtbd;
 mod endpoints;
@@ -41,11 +42,18 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
     let edge = listen::edge(file, desk.report);
     let endpoints = endpoints::endpoints(&file.endpoints, desk.report);
     let fields = headers::HeaderSets::new(file, desk.report);
-    let providers = provider::providers(file, &named_claims(file, &fields), desk);
+    let named = named_claims(file, &fields);
+    let providers = provider::providers(file, &named, desk);
+    let bearers = bearer::bearers(file, &named, desk);
     let cookies = session::cookies(&file.session.cookie, public.as_ref(), desk.report);
     let keys = session::keys(&file.session, desk);
     let upstreams = upstream::upstreams(&file.upstream, desk);
-    let site = route::Site { public: public.as_ref(), cookies: cookies.as_ref(), providers: &providers };
+    let site = route::Site {
+        public: public.as_ref(),
+        cookies: cookies.as_ref(),
+        providers: &providers,
+        bearers: &bearers,
+    };
     let routes = route::routes(file, site, &fields, upstreams, desk);
     let strip = headers::strip(file, &fields, desk.report);
     let pages = surface::pages(&file.pages, desk);
@@ -60,6 +68,7 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
         login: login?,
         keys: keys?,
         providers: providers.into_iter().map(provider::Known::built).collect::<Option<_>>()?,
+        bearers: bearers.into_iter().map(|known| known.settings).collect::<Option<_>>()?,
         table: crate::route::Table::new(endpoints?, routes.origins, routes.routes),
         route_names: routes.names,
         upstreams: routes.upstreams,

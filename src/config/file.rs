@@ -6,6 +6,7 @@
 //! *Never:* what a value leads to; `check` and `build` read that.
 //! *Source:* gateway.toml, which says the same for people.
 
+mod bearer;
 mod provider;
 mod route;
 mod session;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::bearer::Bearer;
 pub(crate) use self::provider::{
     ClaimSource, ClaimTable, ClientAuth, Learn, Provider, ProviderEndpoints, Refresh, RequestValue,
     ResponseMode, When,
@@ -29,7 +31,7 @@ pub(crate) use self::session::{Cookie, Session};
 pub(crate) use self::surface::{
     AuditSubject, ClientAddress, Endpoints, Listen, ListenTls, Log, LogFormat, LogLevel, Login, Logout, Pages,
 };
-pub(crate) use self::upstream::{Bearer, Upstream, UpstreamTls};
+pub(crate) use self::upstream::{Upstream, UpstreamTls};
 pub(crate) use self::value::{Hidden, Many, OrFalse};
 
 /// The configuration of a gateway.

@@ -28,6 +28,8 @@ pub(crate) struct Loaded {
     pub(crate) keys: Option<Keys>,
     /// In the configuration's order.
     pub(crate) providers: Vec<ProviderParts>,
+    /// In the configuration's order, by which routes name them.
+    pub(crate) bearers: Vec<provider::BearerSettings>,
     pub(crate) table: Table,
     /// Names of the routes by their indices, for the meters.
     pub(crate) route_names: Vec<String>,

@@ -19,7 +19,6 @@ enum Asks {
 /// The key (`*` is every element), when it asks for the capability, and what to do without it.
 const TABLE: &[(&str, Asks, &str)] = &[
     ("assertion", AtAll, "applications read the identity from the headers"),
-    ("bearer", AtAll, "machines need a public route that checks their tokens itself"),
     ("telemetry", AtAll, "metrics are at /metrics of the health listener"),
     ("listen.h2c", AtAll, "speak HTTP/1.1"),
     ("listen.proxy_protocol", AtAll, "let the proxy in front send X-Forwarded-For"),
@@ -30,7 +29,6 @@ const TABLE: &[(&str, Asks, &str)] = &[
     ("listen.tls.*.redirect_http", AtAll, "let the load balancer redirect to https"),
     ("listen.tls.*.hsts", AtAll, "let the application send Strict-Transport-Security"),
     ("route.*.audience", AtAll, "applications read the identity from the headers"),
-    ("route.*.bearer", AtAll, "machines need a public route that checks their tokens itself"),
     ("route.*.require.policy_file", AtAll, "use require.claims or require.allow_file"),
     ("session.store", Beyond(&["memory"]), "sessions live in the memory of one gateway"),
     ("upstream.*.balance", Beyond(&["round_robin"]), "requests go to the servers in turn"),
@@ -96,15 +94,13 @@ mod tests {
         let document = json!({
             "session": {"store": "redis://user:hunter2@r"},
             "listen": {"h2c": true, "proxy_protocol": false, "tls": {"hsts": "1y"}},
-            "bearer": [{"id": "b"}],
-            "route": [{"bearer": []}, {"audience": "x"}],
+            "route": [{"audience": ""}, {"audience": "x"}],
             "upstream": [{"balance": "session", "health_check": {}}],
         });
         let mut report = Report::default();
         check(&document, &mut report);
         let keys: Vec<_> = report.problems.iter().map(|p| p.key.as_str()).collect();
         let expected = [
-            "bearer",
             "listen.h2c",
             "listen.tls.hsts",
             "route[1].audience",
@@ -114,6 +110,6 @@ mod tests {
         ];
         assert_eq!(keys, expected);
         assert!(report.problems.iter().all(|p| p.message.contains("not available in this version")));
-        assert!(!report.problems[4].message.contains("hunter2"));
+        assert!(!report.problems[3].message.contains("hunter2"));
     }
 }

@@ -7,6 +7,7 @@ mod client;
 mod endpoints;
 mod level4;
 mod logout;
+mod machine;
 mod manner;
 mod par;
 mod refresh;

@@ -15,6 +15,7 @@ use super::sockets::Certificate;
 use super::{Cause, Loader, SWEEP, Shared, assemble};
 use crate::admin::Status;
 use crate::config::{Address, Listen, Watched};
+use crate::provider::TokenIssuer;
 use crate::proxy::Snapshot;
 use crate::telemetry::count_reload;
 
@@ -62,11 +63,12 @@ impl BackgroundService for Caretaker {
     }
 }
 
-/// Keeps every provider of a generation warm until the token is cancelled.
+/// Keeps every provider and issuer of a generation warm until the token is cancelled.
 fn warm(snapshot: &Snapshot) -> CancellationToken {
     let stop = CancellationToken::new();
-    for door in snapshot.site.login.doors.values() {
-        tokio::spawn(Arc::clone(&door.provider).keep_warm(stop.clone()));
+    let providers = snapshot.site.login.doors.values().map(|door| &door.provider);
+    for provider in providers.chain(snapshot.site.bearers.issuers().map(TokenIssuer::provider)) {
+        tokio::spawn(Arc::clone(provider).keep_warm(stop.clone()));
     }
     stop
 }

@@ -83,9 +83,10 @@ pub(super) async fn send(
     request: &Authorization<'_>,
 ) -> Result<Sent, NotSent> {
     let settings = &provider.settings;
+    let authorization = metadata.authorization()?;
     let (parameters, need) = parameters(settings, request);
     let Some(endpoint) = push::endpoint(settings.pushed_authorization, metadata, need)? else {
-        let location = with_parameters(&metadata.authorization, parameters);
+        let location = with_parameters(authorization, parameters);
         return Ok(Sent { location, freshness: Freshness::AuthTime });
     };
     let freshness = settings.freshness_when_pushed(&parameters);
@@ -93,7 +94,7 @@ pub(super) async fn send(
     // RFC 9126 §4: these two, and what belongs to the endpoint itself.
     let reference = [("client_id", &settings.client_id), ("request_uri", &request_uri)];
     let reference = reference.map(|(name, value)| (name.to_owned(), value.clone())).to_vec();
-    Ok(Sent { location: with_parameters(&metadata.authorization, reference), freshness })
+    Ok(Sent { location: with_parameters(authorization, reference), freshness })
 }
 
 /// What keeps every login from being begun, for `check --online`.

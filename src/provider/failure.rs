@@ -40,6 +40,9 @@ pub(crate) enum Failure {
     /// A logout token is not to be believed (OIDC Back-Channel Logout §2.6).
     #[error("logout token: {0}")]
     LogoutToken(&'static str),
+    /// An access token that was shown to us is not to be believed (RFC 9068 §4).
+    #[error("access token: {0}")]
+    AccessToken(&'static str),
     /// UserInfo is not to be believed (OIDC Core §5.3).
     #[error("userinfo: {0}")]
     UserInfo(&'static str),
@@ -65,6 +68,7 @@ impl Failure {
             | Self::Answer(reason)
             | Self::IdToken(reason)
             | Self::LogoutToken(reason)
+            | Self::AccessToken(reason)
             | Self::UserInfo(reason) => reason,
         }
     }

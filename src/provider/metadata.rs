@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::http::Http;
-use super::{Discovery, Failure, Settings, json};
+use super::{Discovery, Failure, Role, Settings, json};
 
 /// Bytes of a discovery document.
 const LIMIT: usize = 256 * 1024;
@@ -15,8 +15,9 @@ const LIMIT: usize = 256 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Metadata {
     pub(super) issuer: String,
-    pub(super) authorization: Url,
-    pub(super) token: Url,
+    /// There wherever people sign in, as is the next one.
+    pub(super) authorization: Option<Url>,
+    pub(super) token: Option<Url>,
     pub(super) userinfo: Option<Url>,
     pub(super) jwks: Url,
     pub(super) pushed_authorization: Option<Url>,
@@ -27,6 +28,40 @@ pub(super) struct Metadata {
     pub(super) ui_locales: Vec<String>,
     /// RFC 9207 §3: `iss` comes with every authorization response.
     pub(super) promises_iss: bool,
+}
+
+impl Metadata {
+    /// Those of an issuer at which nobody signs in.
+    fn of_tokens(issuer: String, jwks: Url) -> Self {
+        Self {
+            issuer,
+            authorization: None,
+            token: None,
+            userinfo: None,
+            jwks,
+            pushed_authorization: None,
+            requires_push: false,
+            end_session: None,
+            ui_locales: Vec::new(),
+            promises_iss: false,
+        }
+    }
+
+    /// Where browsers are sent.
+    ///
+    /// # Errors
+    /// Nobody signs in there.
+    pub(super) fn authorization(&self) -> Result<&Url, Failure> {
+        self.authorization.as_ref().ok_or(Failure::Metadata("endpoint-missing"))
+    }
+
+    /// Where codes and refresh tokens are redeemed.
+    ///
+    /// # Errors
+    /// Nobody signs in there.
+    pub(super) fn token(&self) -> Result<&Url, Failure> {
+        self.token.as_ref().ok_or(Failure::Metadata("endpoint-missing"))
+    }
 }
 
 /// Gets the metadata from where the configuration says.
@@ -72,6 +107,11 @@ fn read(settings: &Settings, document: &Map<String, Value>) -> Result<Metadata, 
     };
     let endpoints = &settings.endpoints;
     let needed = |url: Result<Option<Url>, Failure>| url?.ok_or(Failure::Metadata("endpoint-missing"));
+    let jwks = needed(endpoint(&endpoints.jwks, "jwks_uri"))?;
+    if settings.role == Role::Tokens {
+        // RFC 8414 §2: an issuer that only hands out tokens need not have any of the rest.
+        return Ok(Metadata::of_tokens(issuer, jwks));
+    }
     if let Some(methods) = document.get("code_challenge_methods_supported").and_then(Value::as_array)
         && !methods.iter().any(|method| method == "S256")
     {
@@ -79,10 +119,10 @@ fn read(settings: &Settings, document: &Map<String, Value>) -> Result<Metadata, 
     }
     Ok(Metadata {
         issuer,
-        authorization: needed(endpoint(&endpoints.authorization, "authorization_endpoint"))?,
-        token: needed(ours(&endpoints.token, "token_endpoint"))?,
+        authorization: Some(needed(endpoint(&endpoints.authorization, "authorization_endpoint"))?),
+        token: Some(needed(ours(&endpoints.token, "token_endpoint"))?),
         userinfo: ours(&endpoints.userinfo, "userinfo_endpoint")?,
-        jwks: needed(endpoint(&endpoints.jwks, "jwks_uri"))?,
+        jwks,
         pushed_authorization: ours(&endpoints.pushed_authorization, "pushed_authorization_request_endpoint")?,
         requires_push: document.get("require_pushed_authorization_requests") == Some(&Value::Bool(true)),
         // One that we must not send anybody to is as good as none: it is no reason to refuse logins.

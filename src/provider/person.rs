@@ -3,6 +3,8 @@
 //!
 //! *Source:* OIDC Core §2, §5.3.2, §5.6.2 (claims of other parties).
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::Settings;
@@ -48,20 +50,32 @@ impl Settings {
 
     /// The identity of somebody whose ID token and UserInfo were verified.
     pub(crate) fn identity(&self, issuer: &str, id_token: &Claims, userinfo: Option<&Claims>) -> Identity {
-        let text = |name: &str| id_token.get(name).and_then(Value::as_str);
-        let subject = text("sub").unwrap_or_default();
-        let amr = id_token.get("amr").and_then(Value::as_array);
-        let amr = amr.into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect();
-        Identity {
-            provider: self.id.clone(),
-            issuer: issuer.into(),
-            subject: subject.into(),
-            user_key: user_key(issuer, subject).into(),
-            acr: self.acr_claim.as_deref().and_then(text).filter(|acr| acr.len() <= 255).map(Into::into),
-            amr,
-            auth_time: auth_time(id_token),
-            claims: self.claims.apply(id_token, userinfo),
-        }
+        let map = |id_token: &Claims| self.claims.apply(id_token, userinfo);
+        identity(&self.id, issuer, self.acr_claim.as_deref(), id_token, map)
+    }
+}
+
+/// An identity of a token's claims; the reserved names come from the token alone, the others as they are mapped.
+pub(super) fn identity(
+    provider: &Arc<str>,
+    issuer: &str,
+    acr_claim: Option<&str>,
+    token: &Claims,
+    map: impl FnOnce(&Claims) -> Claims,
+) -> Identity {
+    let text = |name: &str| token.get(name).and_then(Value::as_str);
+    let subject = text("sub").unwrap_or_default();
+    let amr = token.get("amr").and_then(Value::as_array);
+    let amr = amr.into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect();
+    Identity {
+        provider: Arc::clone(provider),
+        issuer: issuer.into(),
+        subject: subject.into(),
+        user_key: user_key(issuer, subject).into(),
+        acr: acr_claim.and_then(text).filter(|acr| acr.len() <= 255).map(Into::into),
+        amr,
+        auth_time: auth_time(token),
+        claims: map(token),
     }
 }
 

@@ -124,7 +124,7 @@ async fn exchange(
         ("code_verifier", redemption.code_verifier),
     ];
     let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let request = provider.post_as_client(metadata, &metadata.token, fields, redemption.now)?;
+    let request = provider.post_as_client(metadata, metadata.token()?, fields, redemption.now)?;
     let answer = provider.http.send("token", request, LIMIT).await?;
     tokens(&answer)
 }

@@ -17,6 +17,7 @@ use crate::signing::SigningKey;
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) id: Arc<str>,
+    pub(crate) role: Role,
     pub(crate) display_name: String,
     /// Values of `domain_hint` that mean this provider.
     pub(crate) domains: Vec<String>,
@@ -54,6 +55,15 @@ pub(crate) struct Settings {
     pub(crate) proxy: Option<Url>,
     /// One deadline for token, keys and UserInfo together.
     pub(crate) timeout: Duration,
+}
+
+/// What somebody comes from there with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A session: people sign in there.
+    Login,
+    /// An access token that is shown to us; of the metadata only issuer and keys are needed.
+    Tokens,
 }
 
 /// Which tokens are kept after a login: none that nobody will need.
@@ -177,7 +187,8 @@ impl Alg {
 impl Settings {
     /// Whether metadata and keys of the one serve the other.
     pub(super) fn asks_the_same(&self, other: &Self) -> bool {
-        self.issuer == other.issuer
+        self.role == other.role
+            && self.issuer == other.issuer
             && self.discovery == other.discovery
             && self.endpoints == other.endpoints
             && self.is_mutual_tls() == other.is_mutual_tls()

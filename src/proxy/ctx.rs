@@ -17,6 +17,7 @@ use crate::clock::unix_now;
 use crate::request::{forwarded_client, host_of};
 use crate::route::Route;
 use crate::seal::random;
+use crate::session::Holder;
 use crate::telemetry::ACCESS;
 
 /// How much of a client's address the log shows.
@@ -163,7 +164,8 @@ impl Ctx {
             return;
         }
         self.now = now;
-        if let Some((session, _)) = self.passage.as_ref().and_then(|passage| passage.session.as_ref()) {
+        let session = self.passage.as_ref().and_then(|passage| passage.session.as_ref());
+        if let Some((session, _)) = session.filter(|(session, _)| session.holder == Holder::Browser) {
             // The cache counts look-ups, not what is written on the session.
             self.snapshot.site.sessions.find(&session.key, now).await;
         }

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use super::Gateway;
 use crate::clock::unix_now;
-use crate::session::{Session, Sessions};
+use crate::session::{Holder, Session, Sessions};
 
 tokio::task_local! {
     /// Whether the connection still waits for its first request.
@@ -143,8 +143,12 @@ async fn wait_for_end(session: &Session, sessions: &Sessions) {
         tokio::select! {
             () = ended.cancelled() => return,
             () = tokio::time::sleep(Duration::from_secs(1)) => {
-                // Asked of the cache: after a refresh it is the session's successor that is used.
-                if sessions.peek(&session.key, unix_now()).await.is_none() {
+                let is_over = match session.holder {
+                    Holder::Machine => unix_now() >= session.expires,
+                    // Asked of the cache: after a refresh it is the session's successor that is used.
+                    Holder::Browser => sessions.peek(&session.key, unix_now()).await.is_none(),
+                };
+                if is_over {
                     return;
                 }
             }

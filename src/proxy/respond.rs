@@ -14,6 +14,7 @@ use super::Ctx;
 use crate::headers::Contract;
 use crate::pages::error_json;
 use crate::reply::Reply;
+use crate::session::Holder;
 
 /// Writes one of our answers; gives `true`, which tells Pingora that the request is answered.
 pub(super) async fn write(session: &mut Session, ctx: &mut Ctx, reply: Reply) -> Result<bool> {
@@ -139,7 +140,9 @@ pub(super) async fn end_session_on_logout(
     if !passage.route.logout.iter().any(|logout| logout.as_bytes() == path) || is_from_elsewhere(head, ctx) {
         return Ok(());
     }
-    let Some((held, _)) = &passage.session else { return Ok(()) };
+    let Some((held, _)) = passage.session.as_ref().filter(|(held, _)| held.holder == Holder::Browser) else {
+        return Ok(());
+    };
     let snapshot = Arc::clone(&ctx.snapshot);
     snapshot.site.sessions.end(&held.key).await;
     snapshot.site.audit("logout", "ok", held, ctx.request_id());

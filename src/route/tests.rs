@@ -24,6 +24,7 @@ fn route(index: usize, host: &str, path: &str, methods: &[&str], allow: Quirks) 
         access: Access::Required,
         requirement: Arc::default(),
         fields: Arc::default(),
+        bearer: Vec::new(),
         websocket: false,
         strip_prefix: false,
         allow_in_path: allow,

@@ -18,6 +18,7 @@ impl Session {
     fn successor(&self, identity: Identity, tokens: Option<Box<Tokens>>, refresh_at: u64) -> Self {
         Self {
             key: self.key,
+            holder: self.holder,
             identity,
             created: self.created,
             // Whatever a refresh brings, the lifetime is that of the login.

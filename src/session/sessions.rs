@@ -14,7 +14,7 @@ use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 
 use super::ended::{Ended, sid_key};
-use super::{Fresh, Key, ProviderLogout, Session, SessionId};
+use super::{Fresh, Holder, Key, ProviderLogout, Session, SessionId};
 use crate::identity::user_key;
 
 /// How long sessions live and how many there may be.
@@ -159,6 +159,7 @@ impl Sessions {
         let id = SessionId::random();
         let session = Arc::new(Session {
             key: id.key(),
+            holder: Holder::Browser,
             identity: fresh.identity,
             created: now,
             expires: now.saturating_add(self.lifetime.load(Ordering::Relaxed)),

@@ -5,6 +5,7 @@ mod rig;
 
 mod answers;
 mod attacks;
+mod bearer;
 mod choice;
 mod config;
 mod hostile_browser;

@@ -16,12 +16,12 @@ use crate::config::ProviderParts;
 use crate::enrolment::{Enrolments, Learn};
 use crate::login::{Phones, first_level};
 use crate::policy::Ladder;
-use crate::provider::{Alg, Discovery, Endpoints, Keep, PushUse, ResponseMode, Settings, UserInfoUse};
+use crate::provider::{Alg, Discovery, Endpoints, Keep, PushUse, ResponseMode, Role, Settings, UserInfoUse};
 
 pub(super) use self::request::names as request_names;
 
 /// One deadline for token, keys and UserInfo together; Mobile ID's codes live as long.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A provider, as far as routes must know it even when its settings are wrong.
 pub(super) struct Known {
@@ -98,10 +98,10 @@ fn settings(
     let at = |name: &str| format!("{key}.{name}");
     let source = source(provider, key, desk);
     let client = client::client(provider, key, desk);
-    let algs = algs(provider, &at("id_token_alg"), desk);
+    let algs = algs(provider.id_token_alg.as_slice(), &at("id_token_alg"), desk);
     let request = request::request(provider, key, desk);
     let claims = claims::mapping(&provider.claims, keep, &at("claims"), desk.report);
-    let ca_pem = roots(provider, &at("ca_file"), desk);
+    let ca_pem = roots(provider.ca_file.as_deref(), &at("ca_file"), desk);
     let proxy = provider.proxy.as_deref().map(|text| proxy(text, &at("proxy"), desk));
     if !provider.scopes.0.iter().any(|scope| scope == "openid") {
         let message = "\"openid\" is missing: without it the provider sends no ID token";
@@ -113,6 +113,7 @@ fn settings(
     keep.id_token |= wants_id_token_hint(provider, &discovery, &endpoints);
     Some(Settings {
         id: provider.id.as_str().into(),
+        role: Role::Login,
         display_name: provider.display_name.clone().unwrap_or_else(|| provider.id.clone()),
         domains: provider.domains.clone(),
         issuer,
@@ -170,8 +171,8 @@ fn kept_tokens(file: &File, provider: &file::Provider) -> Keep {
 }
 
 /// Further authorities, PEM, each of them readable.
-fn roots(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<Option<Vec<u8>>> {
-    let Some(file) = &provider.ca_file else { return Some(None) };
+pub(super) fn roots(file: Option<&str>, key: &str, desk: &mut Desk<'_>) -> Option<Option<Vec<u8>>> {
+    let Some(file) = file else { return Some(None) };
     desk.material.certificates(file, key, desk.report)?;
     desk.material.bytes(file, key, desk.report).map(Some)
 }
@@ -197,16 +198,8 @@ fn source(
         (Some(OrFalse::Off(_)), _) => {
             by_hand(provider, key, endpoints.as_ref(), desk).then_some(Discovery::None)
         }
-        (Some(OrFalse::Text(text)), _) => match text.strip_prefix("file:") {
-            Some(file) => document(file, &at("discovery"), desk),
-            None => place::provider_url(text, &at("discovery"), desk.report).map(Discovery::Url),
-        },
-        // OIDC Discovery §4: the issuer, without a slash at its end, and the well-known path.
-        (None, Some(issuer)) => {
-            let text =
-                format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer));
-            Url::parse(&text).ok().map(Discovery::Url)
-        }
+        (Some(OrFalse::Text(text)), _) => discovery(text, &at("discovery"), desk),
+        (None, Some(issuer)) => well_known(issuer),
         (None, None) => {
             let hint = "write `issuer`, as the provider's documentation gives it, or `discovery`";
             desk.report.problem(at("issuer"), "missing: nothing says where this provider is", hint);
@@ -217,6 +210,20 @@ fn source(
         return None;
     }
     Some((provider.issuer.clone(), discovery?, endpoints?))
+}
+
+/// Reads where metadata come from: an address, or a file.
+pub(super) fn discovery(text: &str, key: &str, desk: &mut Desk<'_>) -> Option<Discovery> {
+    match text.strip_prefix("file:") {
+        Some(file) => document(file, key, desk),
+        None => place::provider_url(text, key, desk.report).map(Discovery::Url),
+    }
+}
+
+/// OIDC Discovery §4: the issuer, without a slash at its end, and the well-known path.
+pub(super) fn well_known(issuer: &str) -> Option<Discovery> {
+    let text = format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer));
+    Url::parse(&text).ok().map(Discovery::Url)
 }
 
 fn endpoints(written: &file::ProviderEndpoints, key: &str, desk: &mut Desk<'_>) -> Option<Endpoints> {
@@ -272,8 +279,8 @@ fn document(file: &str, key: &str, desk: &mut Desk<'_>) -> Option<Discovery> {
     }
 }
 
-fn algs(provider: &file::Provider, key: &str, desk: &mut Desk<'_>) -> Option<Vec<Alg>> {
-    let written = provider.id_token_alg.as_slice();
+/// Algorithms of signatures: never HMAC, never none.
+pub(super) fn algs(written: &[String], key: &str, desk: &mut Desk<'_>) -> Option<Vec<Alg>> {
     if written.is_empty() {
         desk.report.problem(key, "no algorithm", format!("accepted: {}", listed(Alg::NAMES)));
     }
@@ -370,7 +377,8 @@ fn phones(provider: &file::Provider, ladder: &Ladder, key: &str, desk: &mut Desk
     }
 }
 
-fn proxy(text: &str, key: &str, desk: &mut Desk<'_>) -> Option<Url> {
+/// Reads the address of a proxy for calls of ours.
+pub(super) fn proxy(text: &str, key: &str, desk: &mut Desk<'_>) -> Option<Url> {
     let url =
         Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
     if url.is_none() {

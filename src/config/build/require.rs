@@ -9,20 +9,27 @@ use super::Desk;
 use super::provider::Known;
 use crate::policy::{AllowList, ClaimRule, LevelRule, Requirement};
 
-/// Builds what a route demands, its `id` still open; `providers` are those whose sessions count, never none.
+/// Builds what a route demands, its `id` still open; `providers` are those whose sessions count, never none, and
+/// `bearers` the issuers whose tokens count beside them.
 pub(super) fn requirement(
     require: Option<&Require>,
     providers: &[&Known],
+    bearers: &[Arc<str>],
     key: &str,
     desk: &mut Desk<'_>,
 ) -> Option<Requirement> {
     let none = Require::default();
     let (require, key) = (require.unwrap_or(&none), format!("{key}.require"));
     let acr = require.acr.as_ref().map(Many::as_slice).unwrap_or_default();
-    let levels = levels(acr, providers, &format!("{key}.acr"), desk);
+    let mut levels = levels(acr, providers, &format!("{key}.acr"), desk);
+    if let Some(levels) = &mut levels {
+        levels.extend(bearers.iter().map(|id| (Arc::clone(id), level_of_machine(acr))));
+    }
+    let counting: Vec<&str> =
+        providers.iter().map(|known| &*known.id).chain(bearers.iter().map(|id| &**id)).collect();
     let claims = claims(require, &format!("{key}.claims"), desk);
     let allow = require.allow_file.as_deref();
-    let allow = allow.map(|file| allow_list(file, providers, &format!("{key}.allow_file"), desk));
+    let allow = allow.map(|file| allow_list(file, &counting, &format!("{key}.allow_file"), desk));
     let max_age = require.max_age.filter(|age| super::positive(&format!("{key}.max_age"), *age, desk.report));
     Some(Requirement {
         id: 0,
@@ -72,6 +79,11 @@ fn levels(
     Some(levels)
 }
 
+/// An issuer of tokens has no ladder: each value is met by itself, and no login asks for one.
+fn level_of_machine(wanted: &[String]) -> Option<LevelRule> {
+    wanted.first().map(|first| LevelRule { ask: first.clone(), accepted: wanted.to_vec() })
+}
+
 fn claims(require: &Require, key: &str, desk: &mut Desk<'_>) -> Option<Vec<ClaimRule>> {
     let mut rules = Vec::new();
     let mut good = true;
@@ -107,11 +119,11 @@ fn claims(require: &Require, key: &str, desk: &mut Desk<'_>) -> Option<Vec<Claim
     good.then_some(rules)
 }
 
-fn allow_list(file: &str, providers: &[&Known], key: &str, desk: &mut Desk<'_>) -> Option<AllowList> {
+fn allow_list(file: &str, counting: &[&str], key: &str, desk: &mut Desk<'_>) -> Option<AllowList> {
     let text = desk.material.watched_text(file, key, desk.report)?;
     match AllowList::parse(&text) {
         Ok(list) => {
-            for provider in list.providers().filter(|id| !providers.iter().any(|known| *known.id == **id)) {
+            for provider in list.providers().filter(|id| !counting.contains(&&**id)) {
                 let message =
                     format!("{file} names provider \"{provider}\", whose sessions do not count here");
                 desk.report.warn("allow-list-of-another-provider", key, message);

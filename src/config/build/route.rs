@@ -8,6 +8,7 @@ use url::Url;
 
 use super::super::file::{self, File, Many};
 use super::super::problem::{Warning, suggestion};
+use super::bearer::KnownBearer;
 use super::headers::HeaderSets;
 use super::provider::Known;
 use super::upstream::Upstreams;
@@ -25,6 +26,7 @@ pub(super) struct Site<'s> {
     pub(super) public: Option<&'s Url>,
     pub(super) cookies: Option<&'s CookieNames>,
     pub(super) providers: &'s [Known],
+    pub(super) bearers: &'s [KnownBearer],
 }
 
 /// Every route, built.
@@ -192,12 +194,13 @@ impl<'d> Draft<'d, '_> {
             file::Access::Optional => Access::Optional,
             file::Access::Public => Access::Public,
         };
-        let requirement = self.requirement(access);
+        let bearer = self.bearer(access);
+        let requirement = self.requirement(access, bearer.as_deref().unwrap_or_default());
         let allow_in_path = self.allow_in_path();
         let logout = self.logout(access);
         let dtbd = self.dtbd(access);
         let id = self.id(host.as_ref());
-        self.warn_of_what_is_open(access, requirement.as_ref());
+        self.warn_of_what_is_open(access, requirement.as_ref(), bearer.as_deref().unwrap_or_default());
         Some(Route {
             id: id?.into(),
             index,
@@ -208,6 +211,7 @@ impl<'d> Draft<'d, '_> {
             access,
             requirement: pool.requirement(requirement?),
             fields,
+            bearer: bearer?,
             websocket: self.written.websocket,
             strip_prefix: self.written.strip_prefix,
             allow_in_path: allow_in_path?,
@@ -345,7 +349,43 @@ impl<'d> Draft<'d, '_> {
         upstream::find(text, &self.at("upstream"), upstreams, self.desk)
     }
 
-    fn requirement(&mut self, access: Access) -> Option<Requirement> {
+    /// Indices of the issuers whose tokens are taken.
+    fn bearer(&mut self, access: Access) -> Option<Vec<usize>> {
+        let written = self.written.bearer.as_ref().map(Many::as_slice).unwrap_or_default();
+        if access == Access::Public && !written.is_empty() {
+            let hint = "remove it, or write access = \"required\"";
+            self.problem("bearer", "access = \"public\" never looks at a token", hint);
+            return None;
+        }
+        let all = self.site.bearers;
+        let mut found = Vec::new();
+        for id in written {
+            match all.iter().position(|known| *known.id == **id) {
+                Some(index) if found.contains(&index) => {}
+                Some(index) => {
+                    let twin = all.get(index).and_then(|known| {
+                        let mut others = found.iter().filter_map(|other| all.get(*other));
+                        others.find(|other| other.takes_tokens_of(known))
+                    });
+                    if let Some(twin) = twin {
+                        let message =
+                            format!("\"{}\" and \"{id}\" have issuer and audience in common", twin.id);
+                        self.problem("bearer", message, "keep one, or give each an audience of its own");
+                        return None;
+                    }
+                    found.push(index);
+                }
+                None => {
+                    let hint = suggestion(id, all.iter().map(|known| &*known.id));
+                    self.problem("bearer", format!("no [[bearer]] is called \"{id}\""), hint);
+                    return None;
+                }
+            }
+        }
+        Some(found)
+    }
+
+    fn requirement(&mut self, access: Access, bearer: &[usize]) -> Option<Requirement> {
         if access == Access::Public {
             for (name, is_written) in [
                 ("require", self.written.require.is_some()),
@@ -360,7 +400,9 @@ impl<'d> Draft<'d, '_> {
             return Some(Requirement::default());
         }
         let providers = self.providers()?;
-        require::requirement(self.written.require.as_ref(), &providers, self.key, self.desk)
+        let bearers = bearer.iter().filter_map(|index| self.site.bearers.get(*index));
+        let bearers: Vec<Arc<str>> = bearers.map(|known| Arc::clone(&known.id)).collect();
+        require::requirement(self.written.require.as_ref(), &providers, &bearers, self.key, self.desk)
     }
 
     fn providers(&mut self) -> Option<Vec<&'d Known>> {
@@ -432,7 +474,7 @@ impl<'d> Draft<'d, '_> {
         dtbd::check(text, &self.at("dtbd"), self.desk.report).then(|| Some(text.clone()))
     }
 
-    fn warn_of_what_is_open(&mut self, access: Access, requirement: Option<&Requirement>) {
+    fn warn_of_what_is_open(&mut self, access: Access, requirement: Option<&Requirement>, bearer: &[usize]) {
         if access == Access::Public && self.written.path == "/" {
             let message = "everything below \"/\" that no other route names is open to everybody";
             let key = self.at("access");
@@ -441,13 +483,23 @@ impl<'d> Draft<'d, '_> {
         let Some(requirement) = requirement.filter(|_| access == Access::Required) else { return };
         let key = self.key.to_owned();
         if requirement.claims.is_empty() && requirement.allow.is_none() {
-            let mut ids: Vec<&str> = requirement.providers.keys().map(|id| &**id).collect();
+            let mut ids: Vec<&str> = requirement.order.iter().map(|id| &**id).collect();
             ids.sort_unstable();
             for id in ids {
                 let message = format!(
                     "everyone whom provider \"{id}\" knows may enter; require.claims or require.allow_file says who"
                 );
                 self.desk.report.warn("open-to-everyone", key.clone(), message);
+            }
+        }
+        let open = requirement.claims.is_empty() && requirement.allow.is_none();
+        for known in bearer.iter().filter_map(|index| self.site.bearers.get(*index)) {
+            if open && !known.asks_for_scopes {
+                let message = format!(
+                    "every machine for which \"{}\" issues tokens of our audience may enter; its scopes, or require.claims, say which",
+                    known.id
+                );
+                self.desk.report.warn("open-to-every-machine", key.clone(), message);
             }
         }
         for known in self.site.providers.iter().filter(|known| !known.takes_phone) {

@@ -1,14 +1,12 @@
-//! `[[upstream]]`: an application that needs more than an address; `[[bearer]]`: machines that come with tokens.
+//! `[[upstream]]`: an application that needs more than an address.
 //! Pure.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::provider::ClaimSource;
-use super::value::{Many, Words};
+use super::value::Many;
 use crate::config::unit::Time;
 
 /// `[[upstream]]`.
@@ -103,40 +101,5 @@ impl Default for Timeouts {
     fn default() -> Self {
         let minute = Time(Duration::from_secs(60));
         Self { connect: Time(Duration::from_secs(5)), read: minute, write: minute, idle: minute }
-    }
-}
-
-/// `[[bearer]]`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-#[schemars(extend("required" = ["id", "issuer"]))]
-pub(crate) struct Bearer {
-    /// The name that routes use.
-    pub(crate) id: String,
-    /// `iss` of the tokens.
-    pub(crate) issuer: String,
-    /// Values of `aud` of which a token must carry one.
-    pub(crate) audience: Option<Many<String>>,
-    /// Signature algorithms that are accepted.
-    pub(crate) alg: Many<String>,
-    /// Scopes that a token must carry.
-    pub(crate) scopes: Words,
-    /// Address of the issuer's metadata.
-    pub(crate) discovery: Option<String>,
-    /// Gateway name = where it comes from.
-    pub(crate) claims: BTreeMap<String, ClaimSource>,
-}
-
-impl Default for Bearer {
-    fn default() -> Self {
-        Self {
-            id: String::new(),
-            issuer: String::new(),
-            audience: None,
-            alg: Many::List(vec!["RS256".to_owned()]),
-            scopes: Words::default(),
-            discovery: None,
-            claims: BTreeMap::new(),
-        }
     }
 }

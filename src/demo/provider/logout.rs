@@ -12,7 +12,7 @@ use super::super::phone::render;
 use super::tokens::merged;
 use super::{EC, Shared, Simulated, now};
 
-/// What is wrong with the header or the signature of a logout token.
+/// What is wrong with the header or the signature of a logout token, or of an access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forgery {
     Nothing,
@@ -56,28 +56,31 @@ impl Shared {
             "events": {"http://schemas.openid.net/event/backchannel-logout": {}}
         });
         let claims = merged(claims, changes).to_string();
-        signed(&claims, forgery, &key, &ec, &self.settings.client_secret)
+        signed(&claims, "logout+jwt", forgery, &key, &ec, &self.settings.client_secret)
     }
 }
 
-fn signed(claims: &str, forgery: Forgery, key: &Key, ec: &Key, secret: &str) -> String {
+/// A compact token of these claims, which its header calls `typ`.
+pub(super) fn signed(
+    claims: &str,
+    typ: &'static str,
+    forgery: Forgery,
+    key: &Key,
+    ec: &Key,
+    secret: &str,
+) -> String {
     let foreign = (forgery == Forgery::ForeignKey).then(|| Key::generate(&key.kid));
+    let own = &*key.kid;
     let (alg, kid, typ, signing) = match forgery {
-        Forgery::Nothing => ("RS256", &*key.kid, "logout+jwt", Signing::Good(key)),
-        Forgery::AlgNone => ("none", &*key.kid, "logout+jwt", Signing::None),
-        Forgery::Hs256WithSecret => {
-            ("HS256", &*key.kid, "logout+jwt", Signing::Hs256(secret.as_bytes().to_vec()))
-        }
-        Forgery::Hs256WithPublicKey => {
-            ("HS256", &*key.kid, "logout+jwt", Signing::Hs256(key.pem().into_bytes()))
-        }
-        Forgery::Es256 => ("ES256", EC, "logout+jwt", Signing::Good(ec)),
-        Forgery::BadSignature => ("RS256", &*key.kid, "logout+jwt", Signing::Damaged(key)),
-        Forgery::ForeignKey => {
-            ("RS256", &*key.kid, "logout+jwt", Signing::Good(foreign.as_ref().unwrap_or(key)))
-        }
-        Forgery::UnknownKid => ("RS256", "nobody-knows", "logout+jwt", Signing::Good(key)),
-        Forgery::Typ(typ) => ("RS256", &*key.kid, typ, Signing::Good(key)),
+        Forgery::Nothing => ("RS256", own, typ, Signing::Good(key)),
+        Forgery::AlgNone => ("none", own, typ, Signing::None),
+        Forgery::Hs256WithSecret => ("HS256", own, typ, Signing::Hs256(secret.as_bytes().to_vec())),
+        Forgery::Hs256WithPublicKey => ("HS256", own, typ, Signing::Hs256(key.pem().into_bytes())),
+        Forgery::Es256 => ("ES256", EC, typ, Signing::Good(ec)),
+        Forgery::BadSignature => ("RS256", own, typ, Signing::Damaged(key)),
+        Forgery::ForeignKey => ("RS256", own, typ, Signing::Good(foreign.as_ref().unwrap_or(key))),
+        Forgery::UnknownKid => ("RS256", "nobody-knows", typ, Signing::Good(key)),
+        Forgery::Typ(typ) => ("RS256", own, typ, Signing::Good(key)),
     };
     let mut header = json!({ "alg": alg, "kid": kid, "typ": typ });
     if typ.is_empty() {

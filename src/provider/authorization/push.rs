@@ -89,8 +89,8 @@ mod tests {
         let url = |text: &str| Url::parse(text).unwrap();
         Metadata {
             issuer: "https://op.test".into(),
-            authorization: url("https://op.test/authorize"),
-            token: url("https://op.test/token"),
+            authorization: Some(url("https://op.test/authorize")),
+            token: Some(url("https://op.test/token")),
             userinfo: None,
             jwks: url("https://op.test/jwks"),
             pushed_authorization: endpoint.map(url),

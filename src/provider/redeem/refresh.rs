@@ -56,6 +56,7 @@ impl From<Failure> for RefreshFailure {
             Failure::Answer(_)
             | Failure::PushRefused(_)
             | Failure::LogoutToken(_)
+            | Failure::AccessToken(_)
             | Failure::MissingClaim(_) => false,
         };
         if is_temporary { Self::Temporary(failure) } else { Self::Final(failure) }
@@ -102,7 +103,7 @@ pub(in crate::provider) async fn send_refresh(
     // RFC 6749 §6: without `scope` it is that of the login.
     let fields = [("grant_type", "refresh_token"), ("refresh_token", token.expose())];
     let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let request = provider.post_as_client(&metadata, &metadata.token, fields, now)?;
+    let request = provider.post_as_client(&metadata, metadata.token()?, fields, now)?;
     let answer = provider.http.send("token", request, LIMIT).await?;
     // RFC 6585 §4: whatever is said with it, it is about now.
     if answer.status == StatusCode::TOO_MANY_REQUESTS {
