@@ -8,6 +8,7 @@ import { afterEach, describe } from 'node:test';
 import { Browser, LADDER, LOGIN_COOKIE, form, isSignedIn, links, named, policy } from './rig.mjs';
 import { running, sessionCookie, setting, signedIn, stopAll, story } from './rig.mjs';
 
+import './provider/bearer.mjs';
 import './provider/levels.mjs';
 import './provider/logout.mjs';
 import './provider/outage.mjs';

@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 
 import Provider, { interactionPolicy } from 'oidc-provider';
 
+import { send } from './http.mjs';
 import { atEnd, tells } from './process.mjs';
 
 const PERSON = { name: 'Zoë Müller-François', given_name: 'Zoë', family_name: 'Müller-François' };
@@ -99,6 +100,20 @@ export class Certified {
     this.handler = this.provider.callback();
   }
 
+  // A token that the client gets as itself, for a resource.
+  async machineToken(resource, scope) {
+    const body = new URLSearchParams({ grant_type: 'client_credentials', resource, scope }).toString();
+    const { client_id: id, client_secret: secret } = this.client;
+    const headers = {
+      'Content-Type': 'application/x-www-form-urlencoded',
+      Authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`,
+    };
+    const host = `127.0.0.1:${this.port}`;
+    const answer = await send({ port: this.port, host, method: 'POST', target: '/token', headers, body });
+    if (answer.status !== 200) throw new Error(`${answer.status} ${answer.text}`);
+    return answer.json.access_token;
+  }
+
   // Takes back what everybody agreed to: no refresh token is good any more.
   revoke() {
     for (const key of this.storage.keys()) if (key.startsWith('Grant ')) this.storage.delete(key);
@@ -121,6 +136,7 @@ export class Certified {
       ttl: {
         AuthorizationCode: 10,
         AccessToken: () => this.accessTokenLife,
+        ClientCredentials: () => this.accessTokenLife,
         IdToken: 60,
         Interaction: 60,
         RefreshToken: 3600,
@@ -146,6 +162,17 @@ export class Certified {
         rpInitiatedLogout: { enabled: this.client.post_logout_redirect_uris !== undefined },
         backchannelLogout: { enabled: this.client.backchannel_logout_uri !== undefined },
         jwtUserinfo: { enabled: true },
+        // JWT access tokens (RFC 9068) for the resources that a story offers: their addresses and scopes.
+        clientCredentials: { enabled: this.offers.resources !== undefined },
+        resourceIndicators: {
+          enabled: this.offers.resources !== undefined,
+          getResourceServerInfo: (ctx, resource) => ({
+            scope: this.offers.resources[resource],
+            audience: resource,
+            accessTokenFormat: 'jwt',
+            accessTokenTTL: this.accessTokenLife,
+          }),
+        },
         pushedAuthorizationRequests: {
           enabled: Boolean(this.offers.par),
           requirePushedAuthorizationRequests: this.offers.par === 'only',

@@ -28,11 +28,13 @@ ${more}${MAPPING}`;
 }
 
 // Everything but a running gateway. `tables` stand before the provider; `routes` is made of the application's address.
-export async function setting({ client, offers, more, tables = '', routes = plainRoute } = {}) {
+// `bearer` of the provider's issuer.
+export async function setting({ client, offers, more, tables = '', bearer = () => '', routes = plainRoute } = {}) {
   const gateway = await Gateway.place();
   const provider = await Certified.start(gateway.url, client, offers);
   const application = await Application.start();
-  const config = tables + toml(provider, more) + routes(`http://127.0.0.1:${application.port}`);
+  const issuers = bearer(provider.issuer);
+  const config = tables + toml(provider, more) + issuers + routes(`http://127.0.0.1:${application.port}`);
   return { gateway, provider, application, start: () => gateway.start(config) };
 }
 
