@@ -2,9 +2,11 @@
 //!
 //! The field dictionary: `request.id`, `request.method`, `request.host`, `request.path` (never the query),
 //! `client.address`, `route.name`, `session.ref` (a short hash), `policy.reason`, `login.step`, `provider.name`,
-//! `response.status`, `duration_ms`, `error.source`, `audit.left_out` (events of a flood that were not written). Never:
-//! tokens, codes, state, nonce, cookies, keys, claim values, phone numbers, query strings, bodies (I8).
+//! `response.status`, `duration_ms`, `error.source`, `audit.left_out` and `log.suppressed` (events of a flood that were
+//! not written). Never: tokens, codes, state, nonce, cookies, keys, claim values, phone numbers, query strings, bodies
+//! (I8).
 
+mod flood;
 mod log;
 
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram};
 
+pub(crate) use self::flood::tell_suppressed;
 pub(crate) use self::log::{Format, LogSettings, init};
 
 /// Target of access events: one for each request that reached a hook.
@@ -92,6 +95,7 @@ pub(crate) fn describe() {
     describe_gauge!("midgate_sessions", "Live sessions in memory");
     describe_counter!("midgate_sessions_evicted_total", "Sessions ended because the cache was full");
     describe_counter!("midgate_provider_errors_total", "Faults of providers, by reason");
+    describe_counter!("midgate_log_suppressed_total", "Warnings left out of the log, too many of one kind");
     describe_counter!("midgate_reloads_total", "Reloads of the configuration, by result");
     describe_gauge!("midgate_build_info", "Always 1, labelled with the version");
     metrics::gauge!("midgate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);

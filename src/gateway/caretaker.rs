@@ -17,7 +17,7 @@ use crate::admin::Status;
 use crate::config::{Address, Listen, Watched};
 use crate::provider::TokenIssuer;
 use crate::proxy::Snapshot;
-use crate::telemetry::count_reload;
+use crate::telemetry::{count_reload, tell_suppressed};
 
 pub(super) struct Caretaker {
     pub(super) status: Arc<Status>,
@@ -52,6 +52,7 @@ impl BackgroundService for Caretaker {
                     self.shared.sessions.sweep().await;
                     // Durations pile up one by one until they are summed up, whether or not anybody scrapes.
                     self.status.metrics.run_upkeep();
+                    tell_suppressed();
                     if self.loading().watched.have_changed() {
                         self.take_over(Cause::FileChanged, &mut warming);
                     }
@@ -60,6 +61,7 @@ impl BackgroundService for Caretaker {
             }
         }
         warming.cancel();
+        tell_suppressed();
     }
 }
 

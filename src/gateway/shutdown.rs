@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::Status;
 use crate::proxy::exchanges;
+use crate::telemetry::tell_suppressed;
 
 /// Requests under way get this long to end.
 pub(super) const LONGEST: Duration = Duration::from_secs(30);
@@ -68,6 +69,7 @@ async fn hurry(terminate: &mut Signal, interrupt: &mut Signal) {
 }
 
 fn end_now() -> ! {
+    tell_suppressed();
     tracing::info!("ended");
     std::process::exit(0)
 }

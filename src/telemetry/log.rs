@@ -3,10 +3,12 @@
 use std::io::IsTerminal;
 
 use tracing::Level;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
+
+use super::flood::Flood;
 
 /// How events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +45,7 @@ pub(crate) fn init(settings: LogSettings) {
     } else {
         fmt::layer().boxed()
     };
-    let registry = tracing_subscriber::registry().with(layer.with_filter(filter));
+    let registry = tracing_subscriber::registry().with(layer.with_filter(filter.and(Flood)));
     // `try_init` also passes on what Pingora says through the `log` crate.
     if registry.try_init().is_err() {
         tracing::debug!("logging is already set up");
