@@ -71,6 +71,8 @@ pub(crate) struct Gateway {
 /// A body for one of our own paths is read whole, up to this, within this time.
 const OWN_BODY: usize = 64 * 1024;
 const OWN_BODY_TIME: Duration = Duration::from_secs(10);
+/// Bytes that a body on its way up must bring each second on the average, once `listen.limits.idle` has passed.
+const LEAST_RATE: u64 = 128;
 
 #[async_trait]
 impl ProxyHttp for Gateway {
@@ -173,7 +175,7 @@ impl ProxyHttp for Gateway {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         _end: bool,
         ctx: &mut Ctx,
@@ -185,12 +187,15 @@ impl ProxyHttp for Gateway {
             ctx.touch_session().await;
             return Ok(());
         }
-        match ctx.snapshot.edge.body_limit {
-            Some(limit) if ctx.received > limit => {
-                Error::e_explain(ErrorType::HTTPStatus(413), "body over its limit")
-            }
-            _ => Ok(()),
+        if ctx.snapshot.edge.body_limit.is_some_and(|limit| ctx.received > limit) {
+            return Error::e_explain(ErrorType::HTTPStatus(413), "body over its limit");
         }
+        // Whoever hears already is in a conversation, such as a gRPC stream, and speaks when there is something to say.
+        if session.response_written().is_none() && ctx.dawdles(LEAST_RATE) {
+            ctx.reason = "body-too-slow";
+            return Error::e_explain(ErrorType::HTTPStatus(408), "body below its least rate");
+        }
+        Ok(())
     }
 
     async fn upstream_response_filter(
@@ -224,6 +229,12 @@ impl ProxyHttp for Gateway {
         let status = respond::status_of(error);
         ctx.note_failure(error);
         if status == 0 || session.response_written().is_some() {
+            return FailToProxy { error_code: status, can_reuse_downstream: false };
+        }
+        if status == 408 {
+            if respond::too_slow(session, ctx).await.is_err() {
+                tracing::debug!(request.id = ctx.request_id(), "the browser is gone before its answer");
+            }
             return FailToProxy { error_code: status, can_reuse_downstream: false };
         }
         let page = match status {

@@ -171,6 +171,12 @@ impl Ctx {
         }
     }
 
+    /// Whether the body so far came slower than this many bytes a second, after the time that any sender is given.
+    pub(super) fn dawdles(&self, least_rate: u64) -> bool {
+        let late = self.started.elapsed().saturating_sub(self.snapshot.edge.idle);
+        u128::from(self.received) * 1000 < u128::from(least_rate) * late.as_millis()
+    }
+
     fn client(&self) -> String {
         let client = self.client.or(self.peer);
         let truncated = |peer: IpAddr| {
