@@ -127,7 +127,26 @@ fn reading(report: Report, file: Option<File>, loaded: Option<Loaded>) -> Readin
 /// The configuration as it is in force; secrets print as a word (I8).
 fn effective(mut file: File) -> String {
     file.headers.get_or_insert_with(file::default_headers);
-    toml::to_string_pretty(&file).unwrap_or_else(|error| format!("# cannot be written out: {error}\n"))
+    let text = toml::to_string_pretty(&file);
+    text.map_or_else(|error| format!("# cannot be written out: {error}\n"), |text| without_user_info(&text))
+}
+
+/// Hides what stands before the `@` of an address, which is where people write passwords of stores and proxies.
+fn without_user_info(text: &str) -> String {
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let end = after.find(['/', '?', '#', '"', '\'', ' ', '\n']).unwrap_or(after.len());
+        rest = match after.get(..end).and_then(|authority| authority.rfind('@')) {
+            Some(at) => {
+                shown.push_str("[secret]");
+                after.get(at..).unwrap_or_default()
+            }
+            None => after,
+        };
+    }
+    shown + rest
 }
 
 /// The JSON Schema of gateway.toml.
