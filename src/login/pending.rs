@@ -127,7 +127,8 @@ impl Jar<'_> {
                 None => deletions.push(name.to_owned()),
             }
         }
-        known.sort_unstable();
+        // Oldest first; within one second in the browser's order, which is that of making (RFC 6265 §5.4).
+        known.sort_by_key(|(begun, _)| *begun);
         let surplus = (known.len() + 1).saturating_sub(login.settings.pending.max(1));
         deletions.extend(known.into_iter().take(surplus).map(|(_, name)| name));
         let name = format!("{}{}", login.cookies.login_prefix, login_id(&pending.state));
