@@ -47,7 +47,7 @@ fn anything_else_without_a_session_is_401_in_json() {
 }
 
 #[test]
-fn a_posted_form_without_a_session_is_a_page_that_says_so() {
+fn a112_a_posted_form_without_a_session_is_a_page_that_says_so() {
     for headers in ["Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n", "Accept: text/html\r\n"] {
         let answer = Browser::new(&shared().gateway).ask("POST", "/form'%3balert(1)", headers, b"a=b");
         assert_eq!(answer.status, 401);
@@ -143,23 +143,5 @@ fn pages_speak_four_languages() {
         let answer = Browser::new(&shared().gateway).ask("GET", "/.midgate/logged-out", &headers, b"");
         assert_eq!((answer.status, answer.header("content-language")), (200, Some(tag)));
         assert!(answer.text().contains(&format!("<html lang=\"{tag}\"")), "{}", answer.text());
-    }
-}
-
-#[test]
-fn nothing_of_a_query_ever_stands_on_a_page() {
-    let mut browser = Browser::signed_in(&shared().gateway, "/echo");
-    for evil in ["%3Cscript%3Ealert(1)%3C/script%3E", "%27);alert(1)//", "%22%3E%3Cimg%20src=x%3E"] {
-        for target in [
-            format!("/.midgate/login?rd={evil}&provider={evil}&iss={evil}&acr={evil}"),
-            format!("/.midgate/callback?code={evil}&state={evil}&error_description={evil}"),
-            format!("/.midgate/callback?foo={evil}"),
-            format!("/.midgate/logout?rd={evil}"),
-            format!("/.midgate/session?x={evil}"),
-        ] {
-            let answer = browser.open(&target);
-            let page = answer.text();
-            assert!(!page.contains("<script>alert") && !page.contains("<img"), "{target}: {page}");
-        }
     }
 }

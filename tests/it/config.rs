@@ -146,17 +146,6 @@ fn the_environment_wins_over_the_file() {
 }
 
 #[test]
-fn no_secret_is_ever_printed() {
-    let (_folder, path) = folder(SMALL);
-    for arguments in
-        [&["check", "--print"][..], &["check", "--json"], &["explain", "--url", "https://app.example.ch/x"]]
-    {
-        let (_, out, err) = command(&[arguments, &["--config", &path]].concat());
-        assert!(!(out + &err).contains("SECRET_zz"), "{arguments:?}");
-    }
-}
-
-#[test]
 fn explain_says_route_decision_and_headers() {
     let config = SMALL.to_owned()
         + "[[route]]\npath = \"/payroll/\"\nupstream = \"http://127.0.0.1:3001\"\nrequire = { acr = \"mid_al4_any\" }\n";

@@ -93,25 +93,6 @@ fn an_answer_with_a_wrong_or_missing_issuer_is_refused_before_the_token_call() {
 }
 
 #[test]
-fn a_level_that_was_not_reached_is_a_page_and_never_a_loop() {
-    let Plain { provider, gateway, application: _application } = laddered("");
-    let mut browser = Browser::signed_in(&gateway, "/echo");
-    let kept = browser.cookies.clone();
-    for fault in ["weaker-acr", "missing-acr", "acr-array"] {
-        provider.heal();
-        provider.fault(fault, true);
-        let answer = browser.sign_in("/high/echo");
-        assert_eq!(answer.status, 403, "{fault}: {}", answer.text());
-        assert_eq!(provider.calls().parameter("acr_values"), Some("high"));
-        assert_eq!(browser.cookies, kept, "{fault}: the old session stays as it was");
-        assert_eq!(browser.fetch("/.midgate/session").json()["acr"], "low");
-    }
-    provider.heal();
-    assert_eq!(browser.sign_in("/high/echo").status, 303);
-    assert_eq!(browser.echo("/high/echo", "").one("X-Auth-Acr"), "high");
-}
-
-#[test]
 fn a_provider_that_is_down_at_the_start_degrades_and_recovers() {
     let op = crate::rig::provider(Manner::Plain);
     op.stop();
@@ -131,26 +112,6 @@ fn a_provider_that_is_down_at_the_start_degrades_and_recovers() {
         gateway.ready().1.contains("\"status\":\"ok\"") && !gateway.ready().1.contains("degraded")
     });
     Browser::signed_in(&gateway, "/echo");
-}
-
-#[test]
-fn nobody_is_sent_to_a_provider_that_says_it_is_another() {
-    let op = crate::rig::provider(Manner::Plain);
-    op.fault("discovery-wrong-issuer", true);
-    let application = crate::rig::application();
-    let config = format!(
-        "\n{}\n[[route]]\nupstream = \"http://127.0.0.1:{}\"\n",
-        crate::rig::provider_toml("op", &op, ""),
-        application.port()
-    );
-    let gateway = crate::rig::Gateway::start(&config);
-    for _ in 0..5 {
-        assert_eq!(Browser::new(&gateway).open("/echo").status, 502);
-    }
-    assert!(op.calls().discovery < 6, "{} in a tight loop", op.calls().discovery);
-    op.heal();
-    op.fault("discovery-plain-pkce", true);
-    until("PKCE is missed", || gateway.ready().1.contains("pkce-s256-unsupported"));
 }
 
 #[test]

@@ -247,16 +247,6 @@ fn a_login_that_takes_too_long_is_refused_before_any_call() {
 }
 
 #[test]
-fn pending_logins_are_bounded_and_the_oldest_goes_first() {
-    let shared = crate::rig::shared();
-    let mut browser = Browser::new(&shared.gateway);
-    let starts: Vec<_> = (0..12).map(|n| browser.open(&format!("/{n}/echo"))).collect();
-    assert!(browser.cookies.len() <= 5, "{:?}", browser.cookies.keys());
-    let callback = browser.visit_provider(starts[11].location());
-    assert_eq!(browser.deliver(&callback).location(), "/11/echo");
-}
-
-#[test]
 fn a_refusal_on_the_phone_is_a_page_with_the_trace_and_other_logins_go_on() {
     let Setting { provider, gateway, application: _application } =
         setting(Manner::MobileId, "preset = \"mobileid-ch\"");

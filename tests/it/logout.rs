@@ -4,7 +4,7 @@ use crate::rig::browser::form;
 use crate::rig::{Browser, plain, shared};
 
 #[test]
-fn a_logout_is_confirmed_and_ends_the_session_for_good() {
+fn a82_a_logout_is_confirmed_and_ends_the_session_for_good() {
     let gateway = &shared().gateway;
     let mut browser = Browser::signed_in(gateway, "/echo");
     let kept = browser.clone();
@@ -35,7 +35,7 @@ fn a_logout_is_confirmed_and_ends_the_session_for_good() {
 }
 
 #[test]
-fn only_our_token_or_our_own_origin_signs_out() {
+fn a81_only_our_token_or_our_own_origin_signs_out() {
     let gateway = &shared().gateway;
     let origin = format!("http://localhost:{}", gateway.port);
     for (headers, status) in [
@@ -69,7 +69,7 @@ fn only_our_token_or_our_own_origin_signs_out() {
 }
 
 #[test]
-fn a_logout_without_a_session_is_a_page_and_no_panic() {
+fn a89_a_logout_without_a_session_is_a_page_and_no_panic() {
     let mut browser = Browser::new(&shared().gateway);
     assert_eq!(browser.open("/.midgate/logout").status, 200);
     assert_eq!(browser.post("/.midgate/logout", &[], true).status, 303);

@@ -196,7 +196,7 @@ fn the_question_may_lead_to_the_provider() {
 }
 
 #[test]
-fn a_token_stands_in_no_address_but_the_providers() {
+fn a89_a_token_stands_in_no_address_but_the_providers() {
     let Plain { provider, gateway, application: _application } = plain("", "", ROUTE);
     let mut browser = Browser::signed_in(&gateway, "/echo");
     let out = browser.post("/.midgate/logout?rd=/{id_token}", &[], true);

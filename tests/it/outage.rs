@@ -122,7 +122,7 @@ fn a_second_sigterm_ends_at_once() {
 }
 
 #[test]
-fn a_reload_is_all_or_nothing() {
+fn a124_a_reload_is_all_or_nothing() {
     let shared = plain("", "", ROUTES);
     let mut browser = Browser::signed_in(&shared.gateway, "/echo");
     let good = std::fs::read_to_string(shared.gateway.folder.path("gateway.toml")).expect("written");
@@ -145,44 +145,6 @@ fn a_reload_is_all_or_nothing() {
     assert!(echo.all("X-Auth-Name").is_empty());
     assert_eq!(browser.fetch("/public/x").status, 502);
     assert_eq!(shared.provider.calls().discovery, 1, "an unchanged provider stays warm");
-}
-
-#[test]
-fn slow_heads_are_cut_off_and_others_are_served() {
-    let shared = plain(
-        "",
-        "",
-        "[listen]\nlimits = { header_timeout = \"1s\", idle = \"1s\" }\n[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n",
-    );
-    let mut stream = connect(shared.gateway.port).expect("it listens");
-    stream.write_all(b"GET /x HTTP/1.1\r\nHos").expect("sent");
-    let mut browser = Browser::new(&shared.gateway);
-    assert_eq!(browser.fetch("/echo").status, 200);
-    let begun = Instant::now();
-    assert!(read(&mut stream, false).is_err(), "it is closed without an answer");
-    assert!(begun.elapsed() < Duration::from_secs(8));
-}
-
-#[test]
-fn connections_over_the_limit_are_closed() {
-    let shared = plain(
-        "",
-        "",
-        "[listen]\nlimits = { connections = 2 }\n[[route]]\nupstream = \"{up}\"\naccess = \"optional\"\n",
-    );
-    let held: Vec<_> = (0..2)
-        .map(|_| {
-            let mut stream = connect(shared.gateway.port).expect("it listens");
-            write!(stream, "GET /slow?ms=3000 HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", shared.gateway.port)
-                .expect("sent");
-            stream
-        })
-        .collect();
-    until("both are at work", || shared.application.count() == 2);
-    let mut third = connect(shared.gateway.port).expect("accepted");
-    let _ = write!(third, "GET /echo HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", shared.gateway.port);
-    assert!(read(&mut third, false).is_err());
-    drop(held);
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn a_logout_token_for_a_session_that_is_gone_is_200_all_the_same() {
 }
 
 #[test]
-fn a_logout_token_that_is_not_right_in_every_way_ends_nothing() {
+fn a83_a_logout_token_that_is_not_right_in_every_way_ends_nothing() {
     let Plain { provider, gateway, application: _application } = plain("", "", ROUTE);
     let mut browser = Browser::signed_in(&gateway, "/echo");
     let calls = provider.calls();
@@ -107,7 +107,7 @@ fn a_logout_token_that_is_not_right_in_every_way_ends_nothing() {
 }
 
 #[test]
-fn a_logout_token_counts_once_and_is_no_id_token_nor_the_reverse() {
+fn a84_a_logout_token_counts_once_and_is_no_id_token_nor_the_reverse() {
     let Plain { provider, gateway, application: _application } = plain("", "", ROUTE);
     let mut browser = Browser::signed_in(&gateway, "/echo");
     let id_token = provider.calls().id_token;
@@ -125,7 +125,7 @@ fn a_logout_token_counts_once_and_is_no_id_token_nor_the_reverse() {
 }
 
 #[test]
-fn a_provider_ends_one_session_by_sid_all_of_a_person_by_sub_and_none_of_another_provider() {
+fn a85_a_provider_ends_one_session_by_sid_all_of_a_person_by_sub_and_none_of_another_provider() {
     let (first, second, application) = (provider(Manner::Plain), provider(Manner::Plain), application());
     let up = format!("http://127.0.0.1:{}", application.port());
     let config = format!(
@@ -177,7 +177,7 @@ fn providers_that_share_an_issuer_are_told_apart_by_the_audience() {
 }
 
 #[test]
-fn a_logout_token_comes_by_post_as_a_form_and_once() {
+fn a86_a_logout_token_comes_by_post_as_a_form_and_once() {
     let Plain { provider, gateway, application: _application } = plain("", "", ROUTE);
     let mut browser = Browser::signed_in(&gateway, "/echo");
     let token = provider.logout_token(json!({}), Forgery::Nothing);
@@ -234,7 +234,7 @@ fn a_key_that_was_rotated_just_before_signs_a_good_logout_token() {
 }
 
 #[test]
-fn a_login_that_the_provider_ends_while_its_callback_runs_makes_no_session() {
+fn a88_a_login_that_the_provider_ends_while_its_callback_runs_makes_no_session() {
     let Plain { provider, gateway, application: _application } = plain("", "", ROUTE);
     for (number, claims) in [json!({"sub": null}), json!({"sid": null}), json!({})].into_iter().enumerate() {
         provider.patch_id_token(json!({"sub": format!("person {number}")}));
@@ -302,7 +302,7 @@ fn a_frame_of_the_provider_ends_the_session_that_it_names() {
 }
 
 #[test]
-fn a_front_channel_logout_with_foreign_values_is_200_and_ends_nothing() {
+fn a87_a_front_channel_logout_with_foreign_values_is_200_and_ends_nothing() {
     let Plain { provider, gateway, application: _application } = plain("", "", ROUTE);
     let mut browser = Browser::signed_in(&gateway, "/echo");
     let (issuer, sid) = (provider.issuer(), provider.calls().sid);

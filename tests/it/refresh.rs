@@ -90,7 +90,7 @@ fn a_session_goes_on_with_new_tokens_and_what_is_true_now() {
 }
 
 #[test]
-fn fifty_requests_at_once_make_one_refresh() {
+fn a90_fifty_requests_at_once_make_one_refresh() {
     let Plain { provider, gateway, application: _application } = setting("");
     let [browser] = due(&provider, &gateway);
     provider.fault("refresh-held", true);
@@ -112,7 +112,7 @@ fn fifty_requests_at_once_make_one_refresh() {
 }
 
 #[test]
-fn what_a_refresh_takes_away_is_gone_at_the_next_request() {
+fn a92_what_a_refresh_takes_away_is_gone_at_the_next_request() {
     let Plain { provider, gateway, application: _application } = setting("");
     let [mut browser] = due(&provider, &gateway);
     // Neither of these two is what makes the tokens new: the session was not asked for since they are due.
@@ -128,7 +128,7 @@ fn what_a_refresh_takes_away_is_gone_at_the_next_request() {
 }
 
 #[test]
-fn an_answer_that_is_not_to_be_believed_ends_the_session_without_a_further_call() {
+fn a91_an_answer_that_is_not_to_be_believed_ends_the_session_without_a_further_call() {
     let Plain { provider, gateway, application: _application } = setting("");
     let faults = [
         ("wrong-iss", "wrong-issuer"),
@@ -170,7 +170,7 @@ fn an_answer_that_is_not_to_be_believed_ends_the_session_without_a_further_call(
 }
 
 #[test]
-fn a_refusal_ends_the_session() {
+fn a93_a_refusal_ends_the_session() {
     let Plain { provider, gateway, application: _application } = setting("required_claims = [\"email\"]\n");
     let faults = [
         ("token-invalid-grant", "token-request-refused", 0),
@@ -199,7 +199,7 @@ fn a_refusal_ends_the_session() {
 }
 
 #[test]
-fn a_provider_out_of_order_costs_no_session_and_is_asked_again_after_a_pause() {
+fn a93_a_provider_out_of_order_costs_no_session_and_is_asked_again_after_a_pause() {
     let Plain { provider, gateway, application: _application } = setting("");
     let faults = [
         ("token-500", "provider-status"),
@@ -233,7 +233,7 @@ fn a_provider_out_of_order_costs_no_session_and_is_asked_again_after_a_pause() {
 }
 
 #[test]
-fn a_provider_that_never_answers_costs_no_session() {
+fn a93_a_provider_that_never_answers_costs_no_session() {
     let Plain { provider, gateway, application: _application } = setting("");
     let [mut browser] = due(&provider, &gateway);
     provider.fault("refresh-held", true);
@@ -248,7 +248,7 @@ fn a_provider_that_never_answers_costs_no_session() {
 }
 
 #[test]
-fn i14_a_logout_wins_over_a_refresh_under_way() {
+fn a88_a_logout_wins_over_a_refresh_under_way() {
     let Plain { provider, gateway, application: _application } = setting("");
     let [mut browser] = due(&provider, &gateway);
     let mut kept = browser.clone();
@@ -266,7 +266,7 @@ fn i14_a_logout_wins_over_a_refresh_under_way() {
 }
 
 #[test]
-fn no_refresh_makes_a_session_live_longer() {
+fn a93_no_refresh_makes_a_session_live_longer() {
     let config = format!("[session]\nlifetime = \"3s\"\n{ROUTES}");
     let Plain { provider, gateway, application: _application } =
         plain("", "acr_ladder = [[\"low\"], [\"high\"]]\n", &config);
@@ -281,7 +281,7 @@ fn no_refresh_makes_a_session_live_longer() {
 }
 
 #[test]
-fn an_odd_lifetime_of_a_token_makes_neither_a_panic_nor_a_storm() {
+fn a93_an_odd_lifetime_of_a_token_makes_neither_a_panic_nor_a_storm() {
     let Plain { provider, gateway, application: _application } = setting("");
     let odd = [
         json!("3600"),
