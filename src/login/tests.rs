@@ -1,7 +1,5 @@
 //! What a callback may say, as tables.
 
-use proptest::prelude::*;
-
 use super::*;
 
 fn reads(encoded: &str) -> bool {
@@ -114,9 +112,69 @@ fn a_pending_login_has_its_time() {
     assert!(login.is_too_old(timeout, 900));
 }
 
-proptest! {
-    #[test]
-    fn i11_any_callback_is_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Answer::read(&bytes);
-    }
+/// What stands in one line of an input, and in those after it.
+fn lines(input: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    let mut lines = input.splitn(3, |byte| *byte == b'\n');
+    let mut line = || lines.next().unwrap_or_default();
+    (line(), line(), line())
+}
+
+/// A line of parameters, then the name and the value of a login cookie.
+#[test]
+fn i11_any_callback_is_read_once_and_any_cookie_is_ours_or_nothing() {
+    let words = [
+        "code=",
+        "state=",
+        "iss=",
+        "error=",
+        "error_description=",
+        "midgate_again=1",
+        "&",
+        "&&",
+        "=",
+        ";",
+        "+",
+        "x",
+        "y",
+        "%",
+        "%00",
+        "%zz",
+        "%ff",
+        "%26state%3Dz",
+        "mid_auth_3010_T - ",
+        "\n",
+        "name",
+        "AAAA",
+        "-",
+        "_",
+        "é",
+        "\u{0}",
+    ];
+    let sealer = crate::seal::Keys::random().sealer("login");
+    let login = pending(&["high"], Some(60));
+    let sealed = sealer.seal("name", &serde_json::to_vec(&login).unwrap());
+    crate::fuzz::run("callback", &words, |input| {
+        let (query, name, value) = lines(input);
+        if let Some(answer) = Answer::read(query) {
+            assert!(!answer.state.is_empty() && answer.state.len() <= 4096);
+            let named =
+                |wanted: &str| form_urlencoded::parse(query).filter(|(name, _)| name == wanted).count();
+            assert!(named("state") == 1 && named("code") <= 1 && named("iss") <= 1 && named("error") <= 1);
+            let has_code = matches!(answer.said, Said::Code(_));
+            assert!(has_code != (named("error") == 1), "a code or an error");
+        }
+        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+        assert!(sealer.open(&name, &value).is_none(), "nobody else seals");
+        assert!(name == "name" || sealer.open(&name, &sealed).is_none(), "of another cookie");
+        // Our own with some of its characters changed.
+        let mut changed = sealed.clone().into_bytes();
+        for pair in input.chunks_exact(2) {
+            let place = usize::from(pair[0]) * 7 % changed.len();
+            changed[place] = if pair[1].is_ascii() { pair[1] } else { b'A' };
+        }
+        let changed = String::from_utf8(changed).unwrap();
+        assert!(changed == sealed || sealer.open("name", &changed).is_none());
+    });
+    let opened: PendingLogin = serde_json::from_slice(&sealer.open("name", &sealed).unwrap()).unwrap();
+    assert_eq!((opened.state, opened.nonce), (login.state, login.nonce));
 }

@@ -22,7 +22,7 @@ const LIMIT: usize = 256 * 1024;
 const SHORTEST_RSA: usize = 2048 / 8;
 
 /// Keys that may verify signatures.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct KeySet {
     keys: Vec<CoreJsonWebKey>,
 }

@@ -65,8 +65,14 @@ fn text(claims: &Claims, name: &str) -> Result<Option<String>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::json;
 
+    use super::super::super::Alg;
+    use super::super::super::id_token::{parse_typed, unverified};
+    use super::super::super::keys::KeySet;
+    use super::super::Addressee;
     use super::*;
 
     const NOW: u64 = 2_000_000_000;
@@ -131,6 +137,76 @@ mod tests {
             let reason = checked(&changes).map_or_else(|failure| failure.reason(), |_| "good");
             assert_eq!(reason, expected, "{changes}");
         }
+    }
+
+    /// Header, claims and signature, a line each and not encoded yet; what has no lines is a compact token.
+    fn compact(input: &[u8]) -> String {
+        if !input.contains(&b'\n') {
+            return String::from_utf8_lossy(input).into_owned();
+        }
+        let parts: Vec<String> =
+            input.splitn(3, |byte| *byte == b'\n').map(|part| URL_SAFE_NO_PAD.encode(part)).collect();
+        if parts.len() == 2 { parts.join(".") + ".c2ln" } else { parts.join(".") }
+    }
+
+    #[test]
+    fn i11_any_logout_token_is_refused_or_means_somebody() {
+        let words = [
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"",
+            "\n",
+            ".",
+            "\\u0000",
+            "null",
+            "1e400",
+            "-1",
+            "7",
+            "{}",
+            "\"alg\":\"RS256\"",
+            "\"alg\":\"none\"",
+            "\"alg\":\"HS256\"",
+            "\"typ\":\"logout+jwt\"",
+            "\"crit\":[\"x\"]",
+            "\"kid\":\"../x\"",
+            "\"iss\":\"https://op.test/\"",
+            "\"aud\":\"us\"",
+            "\"aud\":[\"us\",1]",
+            "\"exp\":2000000120",
+            "\"iat\":2000000000",
+            "\"nbf\":1e300",
+            "\"jti\":\"1\"",
+            "\"sub\":\"alice\"",
+            "\"sid\":\"s\"",
+            "\"nonce\":null",
+            "\"events\":{\"http://schemas.openid.net/event/backchannel-logout\":{}}",
+            "\u{1F600}",
+            "eyJhbGciOiJub25lIn0",
+        ];
+        let algs = [Alg::parse("RS256").unwrap()];
+        crate::fuzz::run("logout-token", &words, |input| {
+            let text = compact(input);
+            let addressee = Addressee::read(&text);
+            let Ok(token) = parse_typed(&text, &algs, &TYPES) else { return };
+            assert_eq!(text.matches('.').count(), 2);
+            // What was taken apart verifies with nobody's key, and its claims are those that were read.
+            assert!(
+                !token.has_key(&KeySet::default()) && token.verify_signature(&KeySet::default()).is_err()
+            );
+            let claims = unverified(&text).expect("they were parsed");
+            assert!(addressee.is_none_or(|addressee| claims["iss"] == addressee.issuer));
+            let Ok(logout) = check(&claims, "https://op.test/", "us", NOW) else { return };
+            assert!(logout.subject.is_some() || logout.sid.is_some());
+            for text in [logout.subject.as_deref(), logout.sid.as_deref(), Some(logout.jti.as_str())] {
+                assert!(text.is_none_or(|text| (1..=255).contains(&text.chars().count())));
+            }
+            assert!(!claims.contains_key("nonce") && claims["iss"] == "https://op.test/");
+            assert!(logout.issued <= NOW + 60 && logout.expires > NOW - 60);
+        });
     }
 
     #[test]
