@@ -145,6 +145,8 @@ impl Ctx {
 
     pub(super) fn note_failure(&mut self, error: &Error) {
         self.error_source = match error.esource() {
+            // A limit of ours that the client went over.
+            _ if matches!(error.etype(), ErrorType::HTTPStatus(_)) => "downstream",
             ErrorSource::Upstream => "upstream",
             ErrorSource::Downstream => "downstream",
             ErrorSource::Internal | ErrorSource::Unset if !self.connected && self.passage.is_some() => {
