@@ -1,6 +1,6 @@
-//! Keeps a stranger who causes the same warning over and over from filling the disk: the first ones are written, then
-//! a few a second, and the rest are counted and told.
+//! Counts a warning that comes over and over in place of writing it, so that no stranger fills the disk.
 //!
+//! The first ones are written, then a few a second; how many more there were is told every second.
 //! Access events are not touched, since there is one for each request, nor is anything below a warning.
 
 use std::collections::HashMap;
