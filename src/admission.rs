@@ -15,13 +15,14 @@ mod refresh;
 use std::sync::Arc;
 
 use http::request::Parts;
+use http::{Method, StatusCode};
 
 use crate::headers::{Contract, Ready, permitted};
 use crate::login::Login;
 use crate::pages::{Page, Pages};
 use crate::policy::{Access, Ask, Decision, Known, Permit, Reason, decide};
 use crate::reply::Reply;
-use crate::request::{self, Found as FoundCookie, Malformed, View, find_cookie};
+use crate::request::{self, Certificate, Found as FoundCookie, Malformed, View, find_cookie};
 use crate::route::{Found, Own, Route, Table};
 use crate::seal::{Mac, Sealer};
 use crate::session::{Session, SessionId, Sessions, Shape, Warm};
@@ -68,6 +69,8 @@ pub(crate) struct Passage {
     pub(crate) permit: Permit,
     /// The session whose identity goes along, with what it has ready.
     pub(crate) session: Option<(Arc<Session>, Arc<Warm>)>,
+    /// Identity headers that speak of the connection too; mostly none.
+    pub(crate) of_connection: Vec<Ready>,
 }
 
 /// A request's head, as it stood on the wire.
@@ -79,6 +82,8 @@ pub(crate) struct Arrival<'r> {
     pub(crate) request_id: &'r str,
     /// Unix seconds.
     pub(crate) now: u64,
+    /// The verified client certificate of the connection.
+    pub(crate) certificate: Option<&'r Certificate>,
 }
 
 /// Why a request on a route does not pass.
@@ -153,15 +158,38 @@ async fn decide_on(
         standing: warm.standing(session, &route.requirement),
         auth_time: session.identity.auth_time,
     });
-    let decision = decide(route.access, &route.requirement, known, arrival.now);
+    let certificate = arrival.certificate;
+    let decision = decide(route.access, &route.requirement, known, certificate, arrival.now);
     match if is_machine { decision.without_login() } else { decision } {
         Decision::Permit(permit) => {
-            Ok(Passage { route: Arc::clone(route), permit, session: session.filter(|_| permit.identified()) })
+            let session = session.filter(|_| permit.identified());
+            let held = session.as_ref().map(|(session, _)| session);
+            let of_connection = headers_of_connection(route, held, certificate);
+            Ok(Passage { route: Arc::clone(route), permit, session, of_connection })
         }
         Decision::Login(ask) => Err(Refusal::Login { ask, session: session.map(|(session, _)| session) }),
         Decision::Forbid(reason) if is_machine => Err(Refusal::Machine(reason)),
         Decision::Forbid(reason) => Err(Refusal::Forbid(reason)),
     }
+}
+
+/// The headers of a route that name the client certificate, for whoever was permitted with an identity.
+fn headers_of_connection(
+    route: &Route,
+    session: Option<&Arc<Session>>,
+    certificate: Option<&Certificate>,
+) -> Vec<Ready> {
+    let Some(session) = session.filter(|_| !route.fields.of_connection.is_empty()) else { return Vec::new() };
+    let mut left = Vec::new();
+    let made = route.fields.render_of_connection(&session.identity, certificate, &mut left);
+    for name in left {
+        tracing::warn!(
+            header.name = name.0,
+            session.ref = session.reference(),
+            "identity header left out: its value cannot be encoded as configured"
+        );
+    }
+    made
 }
 
 impl Passage {
@@ -187,6 +215,26 @@ impl<'r> Arrival<'r> {
     pub(crate) fn caller(self, site: &'r Site) -> Caller<'r> {
         Caller { site, head: self.head, request_id: self.request_id, now: self.now }
     }
+}
+
+/// Answers at a listener of plain http that only leads to https.
+///
+/// By 308 (RFC 9110 §15.4.9), which no client turns into another method, and for GET and HEAD only: whoever posts there
+/// has already shown to everybody what it posts, and must learn of it.
+pub(crate) fn to_https(site: &Site, arrival: Arrival<'_>) -> Reply {
+    let caller = arrival.caller(site);
+    let view = match request::read(arrival.head, arrival.target) {
+        Ok(view) => view,
+        Err(malformed) => return caller.refuse(&malformed_page(malformed)),
+    };
+    if let Found::UnknownHost = site.table.find(&view.host, &view.path, view.method) {
+        return caller.refuse(&Page::UnknownHost);
+    }
+    if !matches!(*view.method, Method::GET | Method::HEAD) {
+        return caller.refuse(&Page::MethodNotAllowed { allow: "GET, HEAD" });
+    }
+    let place = site.table.origins.of(&view.host) + &view.target();
+    Reply::redirect(StatusCode::PERMANENT_REDIRECT, &place)
 }
 
 fn malformed_page(malformed: Malformed) -> Page<'static> {

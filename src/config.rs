@@ -24,7 +24,7 @@ use schemars::transform::RecursiveTransform;
 use serde_json::Value;
 
 pub(crate) use self::document::Environment;
-pub(crate) use self::loaded::{Address, Admin, Listen, Loaded, ProviderParts};
+pub(crate) use self::loaded::{Address, Admin, Listen, Loaded, NamedKey, ProviderParts, Tls};
 pub(crate) use self::material::Purpose;
 pub(crate) use self::problem::{Findings, Problem, Warning};
 pub(crate) use self::watch::Watched;

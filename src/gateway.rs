@@ -4,6 +4,7 @@
 //! *Source:* README "Running it" (signals); Pingora's server life cycle.
 
 mod caretaker;
+mod certificates;
 mod shutdown;
 mod sockets;
 
@@ -26,14 +27,14 @@ use crate::admission::{Bearers, Site};
 use crate::config::{Listen, Loaded, ProviderParts};
 use crate::login::{Consumed, Door, Login, consumed};
 use crate::provider::{BearerSettings, Provider, TokenIssuer};
-use crate::proxy::{Edge, Gateway, Peers, Snapshot};
+use crate::proxy::{Bounds, Doorkeeper, Edge, Gateway, Peers, Serves, Snapshot};
 use crate::seal::Keys;
 use crate::session::{Sessions, Shape};
 use crate::telemetry::{RouteMeters, describe};
 
 use self::caretaker::{Caretaker, Loading};
+use self::certificates::Certificates;
 use self::shutdown::Signals;
-use self::sockets::Certificate;
 
 /// Why a configuration is loaded anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,40 +83,60 @@ pub(crate) fn run(mut loaded: Loaded, loader: Box<dyn Loader>) -> anyhow::Result
         listening: AtomicBool::new(false),
         draining: AtomicBool::new(false),
     });
-    let certificate = listen.tls.clone().map(Certificate::new);
+    let certificates = listen.tls.as_ref().map(|tls| Certificates::new(&tls.certificates));
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&listen));
     server.bootstrap();
     let conf = Arc::clone(&server.configuration);
-    let edge = Edge::new(
-        http_proxy(&conf, Gateway { current: Arc::clone(&current) }),
-        listen.connections,
-        listen.header_timeout,
-        listen.idle,
-    );
-    let mut service = Service::new("edge".to_owned(), edge);
-    sockets::open(&mut service, &listen.address, certificate.as_ref(), 0o660)?;
+    let (app, door) = edge(&conf, &current, &listen, Serves::Everything);
+    let mut service = Service::new("edge".to_owned(), app);
+    match listen.tls.as_ref().zip(certificates.as_ref()) {
+        None => sockets::open(&mut service, &listen.address, 0o660)?,
+        Some((tls, certificates)) => {
+            sockets::open_tls(&mut service, &listen.address, tls, certificates, &door)?;
+        }
+    }
     service.threads = Some(listen.workers);
     server.add_service(service);
+    if let Some(address) = listen.tls.as_ref().and_then(|tls| tls.redirect_http.as_ref()) {
+        let (app, _) = edge(&conf, &current, &listen, Serves::Redirects);
+        let mut service = Service::new("redirect".to_owned(), app);
+        sockets::open(&mut service, std::slice::from_ref(address), 0o660)?;
+        service.threads = Some(1);
+        server.add_service(service);
+    }
     if let Some(address) = &listen.health {
         let mut service =
             Service::new("health".to_owned(), HttpServer::new_app(HealthApp(Arc::clone(&status))));
-        sockets::open(&mut service, std::slice::from_ref(address), None, 0o660)?;
+        sockets::open(&mut service, std::slice::from_ref(address), 0o660)?;
         service.threads = Some(1);
         server.add_service(service);
     }
     if let Some(admin) = &listen.admin {
         let app = AdminApp { status: Arc::clone(&status), token: admin.token.clone() };
         let mut service = Service::new("admin".to_owned(), HttpServer::new_app(app));
-        sockets::open(&mut service, std::slice::from_ref(&admin.address), None, 0o600)?;
+        sockets::open(&mut service, std::slice::from_ref(&admin.address), 0o600)?;
         service.threads = Some(1);
         server.add_service(service);
     }
     let signals = Signals { status: Arc::clone(&status) };
     let loading = Mutex::new(Loading { loader, watched });
-    let caretaker = Caretaker { status, shared, loading, certificate, listen };
+    let caretaker = Caretaker { status, shared, loading, certificates, listen };
     server.add_service(GenBackgroundService::new("caretaker".to_owned(), Arc::new(caretaker)));
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     Ok(())
+}
+
+/// The application of one listener, and its door: each counts its own connections.
+fn edge(
+    conf: &Arc<ServerConf>,
+    current: &Arc<ArcSwap<Snapshot>>,
+    listen: &Listen,
+    serves: Serves,
+) -> (Edge, Arc<Doorkeeper>) {
+    let proxy = http_proxy(conf, Gateway { current: Arc::clone(current), serves });
+    let door = Arc::new(Doorkeeper::new(Arc::clone(current), listen.connections, listen.header_timeout));
+    let bounds = Bounds { h2c: listen.h2c, head: listen.header_timeout, idle: listen.idle };
+    (Edge::new(proxy, Arc::clone(&door), bounds), door)
 }
 
 /// A first generation without a process around it, to be measured.

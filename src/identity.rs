@@ -21,7 +21,19 @@ pub(crate) use self::template::{Template, TemplateError};
 pub(crate) type Claims = serde_json::Map<String, Value>;
 
 /// Names that templates and requirements read from the identity itself, never from a mapped claim.
-pub(crate) const RESERVED: [&str; 7] = ["sub", "iss", "acr", "amr", "auth_time", "provider", "user_key"];
+///
+/// The last two are of the connection's client certificate (`request::Certificate`): no session knows them.
+pub(crate) const RESERVED: [&str; 9] = [
+    "sub",
+    "iss",
+    "acr",
+    "amr",
+    "auth_time",
+    "provider",
+    "user_key",
+    "client_cert_subject",
+    "client_cert_sha256",
+];
 
 /// A verified person at one provider, as a session keeps it.
 #[derive(Debug, Clone)]

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::identity::Identity;
+use crate::request::Certificate;
 
 pub(crate) use self::allow::AllowList;
 pub(crate) use self::claim::ClaimRule;
@@ -47,6 +48,8 @@ pub(crate) struct Requirement {
     pub(crate) max_age: Option<Duration>,
     /// Every rule must hold.
     pub(crate) claims: Vec<ClaimRule>,
+    /// Rules about the client certificate of the connection: no session's standing says anything of them.
+    pub(crate) certificate: Vec<ClaimRule>,
     /// The person must be listed.
     pub(crate) allow: Option<AllowList>,
 }
@@ -75,6 +78,8 @@ pub(crate) enum Reason {
     ClaimNotMet,
     /// The person is not in the route's list.
     NotListed,
+    /// The connection has no client certificate, or another than the route wants.
+    CertificateNotMet,
 }
 
 impl Reason {
@@ -87,6 +92,7 @@ impl Reason {
             Self::NotFresh => "not-fresh",
             Self::ClaimNotMet => "claim-not-met",
             Self::NotListed => "not-listed",
+            Self::CertificateNotMet => "client-certificate-not-met",
         }
     }
 }
@@ -165,11 +171,12 @@ pub(crate) struct Known<'s> {
     pub(crate) auth_time: Option<u64>,
 }
 
-/// Decides on one request; `now` is in Unix seconds.
+/// Decides on one request; `certificate` is that of its connection, `now` is in Unix seconds.
 pub(crate) fn decide(
     access: Access,
     requirement: &Requirement,
     known: Option<Known<'_>>,
+    certificate: Option<&Certificate>,
     now: u64,
 ) -> Decision {
     let permit = |identified| Decision::Permit(Permit { identified });
@@ -177,6 +184,8 @@ pub(crate) fn decide(
         return permit(false);
     }
     let standing = match known {
+        // What no login can change comes first.
+        _ if !requirement.takes_certificate(certificate) => Standing::Refused(Reason::CertificateNotMet),
         None => Standing::NeedsLogin(Reason::NoSession),
         Some(known) => match known.standing {
             Standing::Meets if !requirement.is_fresh(known.auth_time, now) => {
@@ -215,6 +224,15 @@ impl Requirement {
         if is_reached { Standing::Meets } else { Standing::NeedsLogin(Reason::AcrNotMet) }
     }
 
+    /// Whether the connection's certificate is one that the route wants, which is any where it wants none.
+    fn takes_certificate(&self, certificate: Option<&Certificate>) -> bool {
+        self.certificate.iter().all(|rule| {
+            certificate
+                .and_then(|certificate| certificate.find(rule.name()))
+                .is_some_and(|value| rule.takes(value))
+        })
+    }
+
     /// Whether the person was authenticated within `max_age` of `now` (Unix seconds).
     ///
     /// Without `auth_time`, or with one in the future, nothing is fresh.
@@ -232,7 +250,8 @@ impl Requirement {
                 | Reason::NoSession
                 | Reason::OtherProvider
                 | Reason::ClaimNotMet
-                | Reason::NotListed,
+                | Reason::NotListed
+                | Reason::CertificateNotMet,
                 _,
             ) => self.order.clone(),
         };

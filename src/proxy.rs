@@ -4,13 +4,16 @@
 //! *Source:* RFC 9110 §7.6 (forwarding), RFC 9112; ARCHITECTURE "One request".
 
 mod ctx;
+mod doorkeeper;
 mod exchange;
 #[cfg(feature = "bench")]
 mod measured;
+mod opening;
 mod peers;
 mod respond;
 mod upward;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,11 +32,12 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::admission::{self, Admitted, Passage, Site};
 use crate::headers::hop_by_hop;
 use crate::pages::{Outage, Page};
-use crate::request::check_raw;
+use crate::request::{Certificate, check_raw};
 use crate::telemetry::RouteMeters;
 
 pub(crate) use self::ctx::{ClientAddress, Ctx, exchanges};
-pub(crate) use self::exchange::Edge;
+pub(crate) use self::doorkeeper::Doorkeeper;
+pub(crate) use self::exchange::{Bounds, Edge};
 #[cfg(feature = "bench")]
 pub(crate) use self::measured::{Incoming, Outgoing, through};
 pub(crate) use self::peers::Peers;
@@ -50,8 +54,24 @@ pub(crate) struct Settings {
     pub(crate) body_limit: Option<u64>,
     /// Seconds that a connection may wait for its next request.
     pub(crate) idle: Duration,
+    /// Connections of one client at a time; 0: any number.
+    pub(crate) connections_per_client: u32,
+    /// Whether connections of trusted peers begin with a PROXY protocol header.
+    pub(crate) proxy_protocol: bool,
+    /// `Strict-Transport-Security` of every answer over TLS.
+    pub(crate) hsts: Option<HeaderValue>,
     pub(crate) access_log: bool,
     pub(crate) client_address: ClientAddress,
+}
+
+impl Settings {
+    /// Whether what a peer says of its clients is believed; one without an address is at a unix socket.
+    pub(crate) fn trusts(&self, peer: impl Into<Option<IpAddr>>) -> bool {
+        match peer.into() {
+            Some(peer) => self.trusted.iter().any(|network| network.contains(&peer)),
+            None => self.trusts_unix,
+        }
+    }
 }
 
 /// One generation of the configuration, as the edge uses it.
@@ -66,6 +86,15 @@ pub(crate) struct Snapshot {
 /// The proxy: whatever the configuration is when a request comes.
 pub(crate) struct Gateway {
     pub(crate) current: Arc<ArcSwap<Snapshot>>,
+    pub(crate) serves: Serves,
+}
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Serves {
+    Everything,
+    /// Nothing but the way to https.
+    Redirects,
 }
 
 /// A body for one of our own paths is read whole, up to this, within this time.
@@ -87,10 +116,16 @@ impl ProxyHttp for Gateway {
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
-        exchange::note_head();
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
         ctx.arrive(session.req_header(), peer);
+        if let Some(tls) = session.digest().and_then(|digest| digest.ssl_digest.as_ref()) {
+            ctx.tls = true;
+            ctx.certificate = tls.extension.get::<Arc<Certificate>>().cloned();
+        }
+        // Over HTTP/2 Pingora lets a body pause for as long as it likes.
+        let unbounded = session.is_http2() && !session.is_body_done();
         let edge = &ctx.snapshot.edge;
+        exchange::note_head(unbounded.then_some(edge.idle));
         session.set_keepalive(Some(edge.idle.as_secs()));
         session.set_write_timeout(Some(edge.idle));
         session.set_total_drain_timeout(Some(Duration::from_secs(2)));
@@ -115,7 +150,12 @@ impl ProxyHttp for Gateway {
             }
         };
         let head: &http::request::Parts = session.req_header().as_ref();
-        match admission::admit(&snapshot.site, ctx.arrival(head, target)).await {
+        let arrival = ctx.arrival(head, target);
+        if self.serves == Serves::Redirects {
+            let reply = admission::to_https(&snapshot.site, arrival);
+            return respond::write(session, ctx, reply).await;
+        }
+        match admission::admit(&snapshot.site, arrival).await {
             Admitted::Pass(passage) => self.pass(session, ctx, passage).await,
             Admitted::Reply(reply, route) => {
                 ctx.route = route;
@@ -177,9 +217,10 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        exchange::note_body(end);
         let Some(chunk) = body else { return Ok(()) };
         ctx.received += chunk.len() as u64;
         if ctx.upgrade {
@@ -216,6 +257,8 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        exchange::note_answer();
+        respond::promise_https(response, ctx)?;
         if let Some((held, _)) = ctx.passage.as_ref().and_then(|passage| passage.session.as_ref()) {
             let streams = response.headers.get(header::CONTENT_TYPE).is_some_and(is_event_stream);
             if streams || response.status == StatusCode::SWITCHING_PROTOCOLS {

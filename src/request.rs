@@ -4,6 +4,7 @@
 //! *Never:* what a route or a session is.
 //! *Source:* RFC 9110, RFC 9112, RFC 3986; WHATWG Fetch metadata.
 
+mod certificate;
 mod cookies;
 mod forwarded;
 mod kind;
@@ -15,6 +16,7 @@ use std::borrow::Cow;
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, request::Parts};
 
+pub(crate) use self::certificate::Certificate;
 pub(crate) use self::cookies::{Found, cookie_pairs, find_cookie};
 pub(crate) use self::forwarded::forwarded_client;
 pub(crate) use self::kind::Kind;
@@ -70,6 +72,7 @@ pub(crate) struct View<'r> {
 pub(crate) fn read<'r>(head: &'r Parts, target: &'r [u8]) -> Result<View<'r>, Malformed> {
     check_method(&head.method)?;
     check_framing(&head.headers)?;
+    check_scheme(head)?;
     let host = read_host(head)?;
     let target = std::str::from_utf8(target).map_err(|_| Malformed::Target)?;
     let (path, query) = match target.split_once('?') {
@@ -142,6 +145,16 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Malformed> {
     }
     // RFC 9112 §6.3: a length that could be read in two ways.
     if well_formed && lengths + codings <= 1 { Ok(()) } else { Err(Malformed::Framing) }
+}
+
+/// RFC 9113 §8.3.1, RFC 9110 §4.2: a scheme in another spelling is one that another server may read otherwise.
+fn check_scheme(head: &Parts) -> Result<(), Malformed> {
+    match head.uri.scheme_str() {
+        Some("http" | "https") | None => Ok(()),
+        // In HTTP/1.1 only absolute form names one, in any case (RFC 9112 §3.2.2), and only the path of it is used.
+        Some(_) if head.version < http::Version::HTTP_2 => Ok(()),
+        Some(_) => Err(Malformed::Target),
+    }
 }
 
 /// The host of a request: exactly one `Host`, or HTTP/2's authority; both only when they agree.

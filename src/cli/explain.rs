@@ -73,7 +73,7 @@ fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> an
         auth_time: identity.auth_time,
     });
     let mut left = Vec::new();
-    let decision = decide(route.access, &route.requirement, known, now);
+    let decision = decide(route.access, &route.requirement, known, None, now);
     let decision = if machine.is_some() { decision.without_login() } else { decision };
     let (decision, reason, headers) = match decision {
         Decision::Permit(permit) => {
@@ -166,7 +166,7 @@ fn requires(loaded: &Loaded, route: &Route) -> Value {
         "bearer": bearer.map(|bearer| &*bearer.id).collect::<Vec<_>>(),
         "acr": requirement.acr,
         "max_age": requirement.max_age.map(|age| age.as_secs()),
-        "claims": requirement.claims.iter().map(|rule| rule.name()).collect::<Vec<_>>(),
+        "claims": requirement.claims.iter().chain(&requirement.certificate).map(|rule| rule.name()).collect::<Vec<_>>(),
         "allow_file": requirement.allow.is_some(),
     })
 }

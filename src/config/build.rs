@@ -42,6 +42,7 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
     let edge = listen::edge(file, desk.report);
     let endpoints = endpoints::endpoints(&file.endpoints, desk.report);
     let fields = headers::HeaderSets::new(file, desk.report);
+    listen::check_uses(file, &fields, desk.report);
     let named = named_claims(file, &fields);
     let providers = provider::providers(file, &named, desk);
     let bearers = bearer::bearers(file, &named, desk);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
 
 use super::Watched;
@@ -85,7 +86,9 @@ pub(crate) struct Listen {
     /// Threads that serve requests; never 0.
     pub(crate) workers: usize,
     pub(crate) connections: usize,
-    pub(crate) tls: Option<Arc<CertifiedKey>>,
+    pub(crate) tls: Option<Tls>,
+    /// Whether HTTP/2 without TLS is spoken.
+    pub(crate) h2c: bool,
     pub(crate) idle: Duration,
     pub(crate) header_timeout: Duration,
     /// Most sessions at a time.
@@ -98,11 +101,20 @@ impl Listen {
     pub(crate) fn differences(&self, other: &Self) -> impl Iterator<Item = &'static str> {
         let admin =
             |listen: &Self| listen.admin.as_ref().map(|admin| (admin.address.clone(), admin.token.clone()));
+        // That TLS is turned on or off is told by itself.
+        let tls = self.tls.as_ref().zip(other.tls.as_ref());
+        let [differ_in_authorities, differ_in_redirect] = tls.map_or([false; 2], |(own, other)| {
+            let known = |tls: &Tls| tls.client.as_ref().map(|client| client.known.clone());
+            [known(own) != known(other), own.redirect_http != other.redirect_http]
+        });
         [
             ("listen.address", self.address != other.address),
             ("listen.health", self.health != other.health),
             ("listen.admin", admin(self) != admin(other)),
             ("listen.workers", self.workers != other.workers),
+            ("listen.h2c", self.h2c != other.h2c),
+            ("listen.tls.client_ca_file", differ_in_authorities),
+            ("listen.tls.redirect_http", differ_in_redirect),
             ("listen.limits.connections", self.connections != other.connections),
             ("listen.limits.header_timeout", self.header_timeout != other.header_timeout),
             ("listen.limits.idle", self.idle != other.idle),
@@ -112,6 +124,32 @@ impl Listen {
         .into_iter()
         .filter_map(|(key, differs)| differs.then_some(key))
     }
+}
+
+/// TLS of the listeners for browsers.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    /// In the configuration's order; the first answers where no name fits. Never empty.
+    pub(crate) certificates: Vec<NamedKey>,
+    /// Who vouches for visitors' certificates, where they are asked for.
+    pub(crate) client: Option<ClientAuthorities>,
+    /// Where plain http is led to https.
+    pub(crate) redirect_http: Option<Address>,
+}
+
+/// A certificate with its key, and the hosts that it is for: lower case, `*.` for any one label.
+#[derive(Debug, Clone)]
+pub(crate) struct NamedKey {
+    pub(crate) names: Vec<String>,
+    pub(crate) key: Arc<CertifiedKey>,
+}
+
+/// The authorities of client certificates.
+#[derive(Clone)]
+pub(crate) struct ClientAuthorities {
+    /// Their certificates, as DER.
+    pub(crate) known: Vec<Vec<u8>>,
+    pub(crate) verifier: Arc<dyn ClientCertVerifier>,
 }
 
 /// Where to listen.

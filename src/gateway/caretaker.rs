@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::sockets::Certificate;
+use super::certificates::Certificates;
 use super::{Cause, Loader, SWEEP, Shared, assemble};
 use crate::admin::Status;
 use crate::config::{Address, Listen, Watched};
@@ -23,7 +23,7 @@ pub(super) struct Caretaker {
     pub(super) status: Arc<Status>,
     pub(super) shared: Shared,
     pub(super) loading: Mutex<Loading>,
-    pub(super) certificate: Option<Certificate>,
+    pub(super) certificates: Option<Certificates>,
     pub(super) listen: Listen,
 }
 
@@ -106,8 +106,8 @@ impl Caretaker {
         for key in self.listen.differences(&listen) {
             tracing::warn!(config.key = key, "changes at the next start only");
         }
-        match (&self.certificate, listen.tls) {
-            (Some(certificate), Some(key)) => certificate.replace(key),
+        match (&self.certificates, listen.tls) {
+            (Some(certificates), Some(tls)) => certificates.replace(&tls.certificates),
             (None, None) => {}
             (Some(_), None) | (None, Some(_)) => {
                 tracing::warn!("listen.tls: is turned on or off at the next start only")

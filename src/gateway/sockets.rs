@@ -1,4 +1,4 @@
-//! Opening listeners, with errors that say which and why, and the certificate that a reload may change.
+//! Opening listeners, with errors that say which and why.
 
 use std::fs::Permissions;
 use std::io::ErrorKind;
@@ -8,44 +8,30 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use arc_swap::ArcSwap;
 use pingora_core::listeners::tls::TlsSettings;
 use pingora_core::services::listening::Service;
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
 
-use crate::config::{Address, Listen};
-
-/// The certificate in use; new handshakes get the newest.
-#[derive(Debug, Clone)]
-pub(super) struct Certificate(Arc<ArcSwap<CertifiedKey>>);
-
-impl Certificate {
-    pub(super) fn new(key: Arc<CertifiedKey>) -> Self {
-        Self(Arc::new(ArcSwap::new(key)))
-    }
-
-    pub(super) fn replace(&self, key: Arc<CertifiedKey>) {
-        self.0.store(key);
-    }
-}
-
-impl ResolvesServerCert for Certificate {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
-    }
-}
+use super::certificates::{Certificates, Visitors};
+use crate::config::{Address, Listen, Tls};
+use crate::proxy::{Doorkeeper, Edge};
 
 /// Tries every listener before the first one opens (I10): Pingora itself would end the process with a panic.
 pub(super) fn check(listen: &Listen) -> anyhow::Result<()> {
     let admin = listen.admin.as_ref().map(|admin| &admin.address);
     let named = listen.address.iter().map(|address| ("listen.address", address));
-    let others = [("listen.health", listen.health.as_ref()), ("listen.admin", admin)];
+    let redirect = listen.tls.as_ref().and_then(|tls| tls.redirect_http.as_ref());
+    let others = [
+        ("listen.health", listen.health.as_ref()),
+        ("listen.admin", admin),
+        ("listen.tls.redirect_http", redirect),
+    ];
+    // All of them at once, so that none takes another's place.
+    let mut held = Vec::new();
     for (key, address) in named.chain(others.into_iter().filter_map(|(key, address)| Some((key, address?)))) {
         match address {
             Address::Tcp(address) => {
-                std::net::TcpListener::bind(address)
-                    .with_context(|| format!("{key}: cannot listen on {address}"))?;
+                let listener = std::net::TcpListener::bind(address);
+                held.push(listener.with_context(|| format!("{key}: cannot listen on {address}"))?);
             }
             Address::Unix(path) => {
                 free(path).with_context(|| format!("{key}: cannot listen on {}", path.display()))?
@@ -73,27 +59,44 @@ fn free(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Adds addresses to a service; `mode` is that of unix sockets.
-pub(super) fn open<A>(
-    service: &mut Service<A>,
-    addresses: &[Address],
-    certificate: Option<&Certificate>,
-    mode: u32,
-) -> anyhow::Result<()> {
+pub(super) fn open<A>(service: &mut Service<A>, addresses: &[Address], mode: u32) -> anyhow::Result<()> {
     for address in addresses {
         match address {
             Address::Unix(path) => {
                 let path = path.to_str().context("the path of a socket is not UTF-8")?;
                 service.add_uds(path, Some(Permissions::from_mode(mode)));
             }
-            Address::Tcp(address) => match certificate {
-                None => service.add_tcp(&address.to_string()),
-                Some(certificate) => {
-                    let mut settings = TlsSettings::intermediate("", "").context("TLS settings")?;
-                    settings.set_cert_resolver(Arc::new(certificate.clone()));
-                    service.add_tls_with_settings(&address.to_string(), None, settings);
-                }
-            },
+            Address::Tcp(address) => service.add_tcp(&address.to_string()),
         }
+    }
+    Ok(())
+}
+
+/// Adds the addresses for browsers: sockets as they are, TCP with TLS. Connections pass the door before their handshake.
+pub(super) fn open_tls(
+    service: &mut Service<Edge>,
+    addresses: &[Address],
+    tls: &Tls,
+    certificates: &Certificates,
+    door: &Arc<Doorkeeper>,
+) -> anyhow::Result<()> {
+    service.endpoints().set_pre_tls_callback(Arc::<Doorkeeper>::clone(door));
+    for address in addresses {
+        let Address::Tcp(tcp) = address else {
+            open(service, std::slice::from_ref(address), 0o660)?;
+            continue;
+        };
+        let mut settings = match &tls.client {
+            None => TlsSettings::intermediate("", ""),
+            Some(_) => TlsSettings::with_callbacks(Box::new(Visitors)),
+        }
+        .context("TLS settings")?;
+        settings.enable_h2();
+        settings.set_cert_resolver(Arc::new(certificates.clone()));
+        if let Some(client) = &tls.client {
+            settings.set_client_cert_verifier(Arc::clone(&client.verifier));
+        }
+        service.add_tls_with_settings(&tcp.to_string(), None, settings);
     }
     Ok(())
 }

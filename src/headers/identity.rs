@@ -3,6 +3,8 @@
 //!
 //! *Source:* gateway.toml `[headers]`; RFC 9110 §5.5.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -11,6 +13,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::Ready;
 use crate::identity::{Identity, Template};
+use crate::request::Certificate;
 use crate::secret::Secret;
 
 /// How text that is not ASCII stands in a header.
@@ -49,6 +52,8 @@ pub(crate) struct Fields {
     /// Index among the configuration's distinct mappings: a session keeps its ready headers by it.
     pub(crate) id: usize,
     pub(crate) fields: Vec<Field>,
+    /// Those of them that speak of the connection's client certificate: made anew for each request.
+    pub(crate) of_connection: Vec<Field>,
     /// The provider's token that goes along.
     pub(crate) pass_token: PassToken,
     /// Only a route that sets `Authorization` takes away what the client sent there.
@@ -67,20 +72,47 @@ impl Fields {
     pub(crate) fn new(id: usize, fields: Vec<Field>, pass_token: PassToken) -> Self {
         let sets_authorization = pass_token != PassToken::None
             || fields.iter().any(|field| field.name.eq_ignore_ascii_case("authorization"));
-        Self { id, fields, pass_token, sets_authorization }
+        let of_connection = fields.iter().filter(|field| field.is_of_connection()).cloned().collect();
+        Self { id, fields, of_connection, pass_token, sets_authorization }
     }
 
     /// Makes the headers of one person; a field without a value is not there at all.
     pub(crate) fn render<'f>(&'f self, identity: &Identity, left: &mut Vec<Left<'f>>) -> Box<[Ready]> {
-        let ready = self.fields.iter().filter_map(|field| {
-            let text = field.template.render(&field.join, |name| identity.find(name))?;
-            let value = field.encoding.encode(&text);
-            if value.is_none() {
-                left.push(Left(&field.name));
-            }
-            Some((Bytes::copy_from_slice(field.name.as_bytes()), value?))
-        });
-        ready.collect()
+        let lasting = self.fields.iter().filter(|field| !field.is_of_connection());
+        lasting.filter_map(|field| field.render(identity, None, left)).collect()
+    }
+
+    /// Makes those headers that hold for one connection only.
+    pub(crate) fn render_of_connection<'f>(
+        &'f self,
+        identity: &Identity,
+        certificate: Option<&Certificate>,
+        left: &mut Vec<Left<'f>>,
+    ) -> Vec<Ready> {
+        self.of_connection.iter().filter_map(|field| field.render(identity, certificate, left)).collect()
+    }
+}
+
+impl Field {
+    fn is_of_connection(&self) -> bool {
+        self.template.names().any(Certificate::is_named)
+    }
+
+    fn render<'f>(
+        &'f self,
+        identity: &Identity,
+        certificate: Option<&Certificate>,
+        left: &mut Vec<Left<'f>>,
+    ) -> Option<Ready> {
+        let text = self.template.render(&self.join, |name| match Certificate::is_named(name) {
+            true => certificate.and_then(|certificate| certificate.find(name)).map(Cow::Borrowed),
+            false => identity.find(name),
+        })?;
+        let value = self.encoding.encode(&text);
+        if value.is_none() {
+            left.push(Left(&self.name));
+        }
+        Some((Bytes::copy_from_slice(self.name.as_bytes()), value?))
     }
 }
 

@@ -30,16 +30,19 @@ impl ClaimRule {
 
     /// Whether the identity meets the rule.
     pub(crate) fn holds(&self, identity: &Identity) -> bool {
+        identity.find(self.name()).is_some_and(|claim| self.takes(&claim))
+    }
+
+    /// Whether a value is one that the rule wants.
+    pub(super) fn takes(&self, claim: &Value) -> bool {
         match self {
-            Self::AnyOf { name, values } => identity.find(name).is_some_and(|claim| match &*claim {
+            Self::AnyOf { values, .. } => match claim {
                 Value::Array(items) => items.iter().any(|item| values.iter().any(|value| equal(item, value))),
                 claim => values.iter().any(|value| equal(claim, value)),
+            },
+            Self::Range { min, max, .. } => claim.as_f64().is_some_and(|number| {
+                min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max)
             }),
-            Self::Range { name, min, max } => {
-                identity.find(name).and_then(|claim| claim.as_f64()).is_some_and(|number| {
-                    min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max)
-                })
-            }
         }
     }
 }

@@ -39,7 +39,7 @@ fn known<'w>(requirement: &Requirement, who: &'w Identity) -> Known<'w> {
 
 fn decision(access: Access, requirement: &Requirement, who: Option<&Identity>) -> String {
     let known = who.map(|who| known(requirement, who));
-    match decide(access, requirement, known, NOW) {
+    match decide(access, requirement, known, None, NOW) {
         Decision::Permit(permit) => format!("permit {}", permit.identified()),
         Decision::Login(ask) => format!("login {}", ask.reason.word()),
         Decision::Forbid(reason) => format!("forbid {}", reason.word()),
@@ -182,12 +182,16 @@ fn a_step_up_stays_at_the_sessions_own_provider_and_other_logins_are_a_choice() 
     let order: Vec<std::sync::Arc<str>> = vec!["mobileid".into(), "idemia".into()];
     let providers = order.iter().map(|id| (id.clone(), loa3().providers["idemia"].clone())).collect();
     let rule = Requirement { providers, order: order.clone(), ..loa3() };
-    let asked =
-        |who: Option<&Identity>| match decide(Access::Required, &rule, who.map(|who| known(&rule, who)), NOW)
-        {
-            Decision::Login(ask) => ask.providers,
-            decision => panic!("{decision:?}"),
-        };
+    let asked = |who: Option<&Identity>| match decide(
+        Access::Required,
+        &rule,
+        who.map(|who| known(&rule, who)),
+        None,
+        NOW,
+    ) {
+        Decision::Login(ask) => ask.providers,
+        decision => panic!("{decision:?}"),
+    };
     assert_eq!(asked(None), order);
     assert_eq!(asked(Some(&person(Some("loa-2"), json!({})))), ["idemia".into()]);
     let other = Identity { provider: "other".into(), ..person(Some("loa-4"), json!({})) };

@@ -8,13 +8,14 @@ use std::time::Instant;
 
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
+use http::uri::Authority;
 use pingora_core::{Error, ErrorSource, ErrorType};
 use pingora_http::RequestHeader;
 
 use super::Snapshot;
 use crate::admission::{Arrival, Passage};
 use crate::clock::unix_now;
-use crate::request::{forwarded_client, host_of};
+use crate::request::{Certificate, forwarded_client, host_of};
 use crate::route::Route;
 use crate::seal::random;
 use crate::session::Holder;
@@ -48,6 +49,10 @@ pub(crate) struct Ctx {
     /// The peer of the connection, if it has an address.
     pub(crate) peer: Option<IpAddr>,
     pub(crate) peer_is_trusted: bool,
+    /// Whether the connection is over TLS.
+    pub(crate) tls: bool,
+    /// The client certificate of the connection.
+    pub(crate) certificate: Option<Arc<Certificate>>,
     /// Who a trusted peer says the client is.
     client: Option<IpAddr>,
     started: Instant,
@@ -90,6 +95,8 @@ impl Ctx {
             received: 0,
             peer: None,
             peer_is_trusted: false,
+            tls: false,
+            certificate: None,
             client: None,
             started: Instant::now(),
             request_id: None,
@@ -104,23 +111,18 @@ impl Ctx {
         self.now = unix_now();
         let edge = &self.snapshot.edge;
         self.peer = peer.map(|peer| peer.to_canonical());
-        self.peer_is_trusted = match self.peer {
-            Some(peer) => edge.trusted.iter().any(|network| network.contains(&peer)),
-            None => edge.trusts_unix,
-        };
+        self.peer_is_trusted = edge.trusts(self.peer);
         if self.peer_is_trusted {
-            self.client = forwarded_client(&head.headers, |address| {
-                edge.trusted.iter().any(|network| network.contains(address))
-            });
+            self.client = forwarded_client(&head.headers, |address| edge.trusts(*address));
         }
         self.request_id = Some(match head.headers.get(&REQUEST_ID) {
             Some(given) if is_good_id(given) => given.clone(),
             _ => new_id(),
         });
         if edge.access_log && tracing::enabled!(target: ACCESS, tracing::Level::INFO) {
-            let host = head.headers.get("host").and_then(|host| host.to_str().ok()).and_then(host_of);
-            let host = host.map(std::borrow::Cow::into_owned);
-            let host = host.or_else(|| head.uri.host().map(str::to_owned)).unwrap_or_default();
+            let line = head.headers.get("host").and_then(|host| host.to_str().ok());
+            let host = line.or_else(|| head.uri.authority().map(Authority::as_str)).and_then(host_of);
+            let host = host.map(std::borrow::Cow::into_owned).unwrap_or_default();
             let path = head.raw_path().split(|byte| *byte == b'?').next().unwrap_or_default();
             let path =
                 String::from_utf8_lossy(path.get(..path.len().min(1024)).unwrap_or_default()).into_owned();
@@ -128,9 +130,10 @@ impl Ctx {
         }
     }
 
-    /// The request's head with what is known of it besides, for the rules.
+    /// The request as admission sees it; `target` is in origin form.
     pub(super) fn arrival<'r>(&'r self, head: &'r Parts, target: &'r [u8]) -> Arrival<'r> {
-        Arrival { head, target, request_id: self.request_id(), now: self.now }
+        let certificate = self.certificate.as_deref();
+        Arrival { head, target, request_id: self.request_id(), now: self.now, certificate }
     }
 
     /// The id under which people and logs speak of this request.

@@ -26,6 +26,7 @@ pub(super) async fn write(session: &mut Session, ctx: &mut Ctx, reply: Reply) ->
     for (name, value) in &reply.headers {
         head.append_header(name, value)?;
     }
+    promise_https(&mut head, ctx)?;
     // Without a length Pingora would have to close the connection.
     head.insert_header(header::CONTENT_LENGTH, reply.body.len())?;
     let is_bare = session.req_header().method == Method::HEAD || reply.body.is_empty();
@@ -34,6 +35,18 @@ pub(super) async fn write(session: &mut Session, ctx: &mut Ctx, reply: Reply) ->
         session.write_response_body(Some(reply.body), true).await?;
     }
     Ok(true)
+}
+
+/// Tells browsers to come by https only from now on; an application's own word on that stands.
+///
+/// RFC 6797 §7.2: never over plain http, which is whatever came without TLS of ours.
+pub(super) fn promise_https(response: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
+    match &ctx.snapshot.edge.hsts {
+        Some(hsts) if ctx.tls && !response.headers.contains_key(header::STRICT_TRANSPORT_SECURITY) => {
+            response.insert_header(header::STRICT_TRANSPORT_SECURITY, hsts.clone())
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Why a body was not read to its end.

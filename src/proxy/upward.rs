@@ -75,7 +75,7 @@ pub(super) fn rewrite(incoming: &RequestHeader, request: &mut RequestHeader, ctx
         request.insert_header(REQUEST_ID, id.clone())?;
     }
     // … and ours are set last, each once.
-    for (name, value) in passage.identity_headers() {
+    for (name, value) in passage.identity_headers().iter().chain(&passage.of_connection) {
         request.insert_header(name.clone(), value.clone())?;
     }
     Ok(())

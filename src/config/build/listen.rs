@@ -1,17 +1,19 @@
 //! Listeners, limits, trusted peers, the browsers' certificate.
 
+mod tls;
+
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use ipnet::IpNet;
-use rustls::sign::CertifiedKey;
 
-use super::super::file::{self, File, ListenTls, Many};
+use super::super::file::{self, File};
 use super::super::problem::Report;
 use super::super::{Address, Admin, Listen};
 use super::Desk;
 use super::place::listener;
 use crate::proxy::{self, ClientAddress};
+
+pub(super) use self::tls::check_uses;
 
 /// Builds `[listen]` as far as it is about sockets.
 pub(super) fn listen(file: &File, desk: &mut Desk<'_>) -> Option<Listen> {
@@ -38,7 +40,7 @@ pub(super) fn listen(file: &File, desk: &mut Desk<'_>) -> Option<Listen> {
         let message = format!("{} is out of range; accepted: 1KiB to 1MiB", limits.header);
         desk.report.problem("listen.limits.header", message, "cookies and tokens need some room: \"32KiB\"");
     }
-    let tls = section.tls.as_ref().map(|tls| certificate(tls, desk));
+    let tls = tls::tls(file, desk);
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     Some(Listen {
         address: address?,
@@ -46,7 +48,8 @@ pub(super) fn listen(file: &File, desk: &mut Desk<'_>) -> Option<Listen> {
         admin: admin?,
         workers: if section.workers == 0 { cores() } else { usize::from(section.workers) },
         connections: usize::try_from(limits.connections).unwrap_or(usize::MAX),
-        tls: super::if_written(tls)?,
+        tls: tls?,
+        h2c: section.h2c,
         idle: limits.idle.0,
         header_timeout: limits.header_timeout.0,
         capacity: file.session.capacity,
@@ -74,30 +77,28 @@ fn admin(section: &file::Listen, desk: &mut Desk<'_>) -> Option<Option<Admin>> {
     Some(Some(Admin { address, token }))
 }
 
-fn certificate(tls: &Many<ListenTls>, desk: &mut Desk<'_>) -> Option<Arc<CertifiedKey>> {
-    let [only] = tls.as_slice() else {
-        let message = "several certificates are not available in this version; accepted: one";
-        desk.report.problem("listen.tls", message, "one certificate may name several hosts");
-        return None;
-    };
-    let key = if tls.is_list() { "listen.tls[0]" } else { "listen.tls" };
-    desk.material.watch(&only.cert_file);
-    desk.material.watch(&only.key_file);
-    let chain = desk.material.certificates(&only.cert_file, &format!("{key}.cert_file"), desk.report);
-    let private = desk.material.private_key(&only.key_file, &format!("{key}.key_file"), desk.report);
-    super::certified(chain?, private?, format!("{key}.key_file"), desk.report).map(Arc::new)
-}
-
 /// Builds what the edge must know of connections and bodies.
 pub(super) fn edge(file: &File, report: &mut Report) -> Option<proxy::Settings> {
     let limits = &file.listen.limits;
     let (trusted, trusts_unix) = trusted(&file.listen.trusted_proxies, report)?;
+    if file.listen.proxy_protocol && trusted.is_empty() && !trusts_unix {
+        let message = "nobody is believed: trusted_proxies is empty";
+        report.problem(
+            "listen.proxy_protocol",
+            message,
+            "name the proxies in front in listen.trusted_proxies",
+        );
+        return None;
+    }
     Some(proxy::Settings {
         trusted,
         trusts_unix,
         header_limit: usize::try_from(limits.header.0).unwrap_or(usize::MAX),
         body_limit: limits.body.0,
         idle: limits.idle.0,
+        connections_per_client: limits.connections_per_client,
+        proxy_protocol: file.listen.proxy_protocol,
+        hsts: tls::hsts(&file.listen),
         access_log: file.log.access,
         client_address: match file.log.client_address {
             file::ClientAddress::Full => ClientAddress::Full,

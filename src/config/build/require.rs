@@ -8,6 +8,7 @@ use super::super::problem::{listed, path, suggestion};
 use super::Desk;
 use super::provider::Known;
 use crate::policy::{AllowList, ClaimRule, LevelRule, Requirement};
+use crate::request::Certificate;
 
 /// Builds what a route demands, its `id` still open; `providers` are those whose sessions count, never none, and
 /// `bearers` the issuers whose tokens count beside them.
@@ -27,17 +28,20 @@ pub(super) fn requirement(
     }
     let counting: Vec<&str> =
         providers.iter().map(|known| &*known.id).chain(bearers.iter().map(|id| &**id)).collect();
-    let claims = claims(require, &format!("{key}.claims"), desk);
+    let claims = claims(require, &format!("{key}.claims"), desk)
+        .map(|rules| rules.into_iter().partition(|rule| Certificate::is_named(rule.name())));
     let allow = require.allow_file.as_deref();
     let allow = allow.map(|file| allow_list(file, &counting, &format!("{key}.allow_file"), desk));
     let max_age = require.max_age.filter(|age| super::positive(&format!("{key}.max_age"), *age, desk.report));
+    let (certificate, claims) = claims?;
     Some(Requirement {
         id: 0,
         providers: levels?,
         order: providers.iter().map(|known| Arc::clone(&known.id)).collect(),
         acr: acr.to_vec(),
         max_age: max_age.map(|age| age.0),
-        claims: claims?,
+        claims,
+        certificate,
         allow: super::if_written(allow)?,
     })
 }

@@ -482,7 +482,8 @@ impl<'d> Draft<'d, '_> {
         }
         let Some(requirement) = requirement.filter(|_| access == Access::Required) else { return };
         let key = self.key.to_owned();
-        if requirement.claims.is_empty() && requirement.allow.is_none() {
+        let by_whom = requirement.claims.iter().chain(&requirement.certificate);
+        if by_whom.count() == 0 && requirement.allow.is_none() {
             let mut ids: Vec<&str> = requirement.order.iter().map(|id| &**id).collect();
             ids.sort_unstable();
             for id in ids {

@@ -82,6 +82,8 @@ pub(crate) struct Limits {
     pub(crate) body: Limit,
     /// Connections at a time.
     pub(crate) connections: u32,
+    /// Connections of one client at a time, an IPv6 /64 being one client; 0: any number.
+    pub(crate) connections_per_client: u32,
     /// From the first byte of a request to the end of its head.
     pub(crate) header_timeout: Time,
     /// How long a connection may wait for its next request.
@@ -94,6 +96,7 @@ impl Default for Limits {
             header: Size(32 * 1024),
             body: Limit(None),
             connections: 10_000,
+            connections_per_client: 1_000,
             header_timeout: Time(Duration::from_secs(15)),
             idle: Time(Duration::from_secs(60)),
         }
