@@ -5,6 +5,7 @@
 //! *Source:* RFC 9110, RFC 9112, RFC 3986; WHATWG Fetch metadata.
 
 mod cookies;
+mod described;
 mod forwarded;
 mod kind;
 mod path;
@@ -16,6 +17,7 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, request::Parts};
 
 pub(crate) use self::cookies::{Found, cookie_pairs, find_cookie};
+pub(crate) use self::described::{Described, Manner, describe};
 pub(crate) use self::forwarded::forwarded_client;
 pub(crate) use self::kind::Kind;
 pub(crate) use self::path::{Path, Quirks};
@@ -32,6 +34,8 @@ pub(crate) enum Malformed {
     Host,
     /// A header that must stand once stands twice.
     DoubledHeader,
+    /// Another proxy describes no request, or more than one, or only a part of one.
+    Description,
     /// Framing that leaves room for two readings.
     Framing,
     /// A method that no application behind a gateway may see.
@@ -46,6 +50,7 @@ impl Malformed {
             Self::AmbiguousPath => "ambiguous-path",
             Self::Host => "bad-host",
             Self::DoubledHeader => "doubled-header",
+            Self::Description => "bad-description",
             Self::Framing => "bad-framing",
             Self::Method => "method-not-allowed",
         }

@@ -130,7 +130,8 @@ impl Ctx {
 
     /// The request's head with what is known of it besides, for the rules.
     pub(super) fn arrival<'r>(&'r self, head: &'r Parts, target: &'r [u8]) -> Arrival<'r> {
-        Arrival { head, target, request_id: self.request_id(), now: self.now }
+        let peer_is_trusted = self.peer_is_trusted;
+        Arrival { head, target, request_id: self.request_id(), now: self.now, peer_is_trusted }
     }
 
     /// The id under which people and logs speak of this request.
