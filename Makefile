@@ -3,9 +3,9 @@
 
 help:
 	@echo "make demo          the five-minute tour at http://localhost:8080/ (PORT=… for another port)"
-	@echo "make test          every test: Rust, certified provider, browser, nginx"
+	@echo "make test          every test: Rust, certified provider, browser, nginx and other proxies"
 	@echo "make test-rust     unit and integration tests only"
-	@echo "make test-real     against the certified OpenID provider and nginx; the files of deploy/"
+	@echo "make test-real     against the certified OpenID provider, nginx, Caddy, Traefik, Envoy; the files of deploy/"
 	@echo "make test-browser  the demo's tour in headless Chromium"
 	@echo "make lint          formatting and lints"
 	@echo "make bench         side by side with bare Pingora and nginx"
@@ -25,9 +25,9 @@ test-rust:
 	cargo test --locked
 
 test-real:
-	@tests/setup.sh build node nginx
+	@tests/setup.sh build node nginx caddy proxies
 	cargo build --locked
-	cd tests/real && node --test --test-concurrency=1 provider.test.mjs nginx.test.mjs deploy.test.mjs
+	cd tests/real && node --test --test-concurrency=1 provider.test.mjs nginx.test.mjs auth.test.mjs deploy.test.mjs
 
 test-browser:
 	@tests/setup.sh build node chromium

@@ -5,6 +5,7 @@
 
 mod answers;
 mod audit;
+mod auth;
 mod bearer;
 mod endpoints;
 mod entrance;
@@ -84,6 +85,8 @@ pub(crate) struct Arrival<'r> {
     pub(crate) now: u64,
     /// The verified client certificate of the connection.
     pub(crate) certificate: Option<&'r Certificate>,
+    /// Whether the peer of the connection is one of `trusted_proxies`.
+    pub(crate) peer_is_trusted: bool,
 }
 
 /// Why a request on a route does not pass.
@@ -104,18 +107,21 @@ pub(crate) async fn admit(site: &Site, arrival: Arrival<'_>) -> Admitted {
     // 1. One canonical view, or nothing is decided at all.
     let view = match request::read(arrival.head, arrival.target) {
         Ok(view) => view,
-        Err(malformed) => return refused(&caller, &malformed_page(malformed), None),
+        Err(malformed) => {
+            let reply = caller.refuse(&malformed_page(malformed));
+            return Admitted::Reply(Box::new(reply), None);
+        }
     };
     // 2. The route.
     let route = match site.table.find(&view.host, &view.path, view.method) {
-        Found::Route(route) => route,
-        Found::Own(own) => return Admitted::Own(own),
-        Found::Nothing => return refused(&caller, &Page::NotFound, None),
-        Found::MethodNotAllowed(allow) => {
-            return refused(&caller, &Page::MethodNotAllowed { allow: &allow }, None);
+        Found::Route(route) if route.upstream.is_somewhere() => route,
+        Found::Own(Own::Auth) => {
+            // Boxed, so that requests that are proxied do not carry its room along.
+            let (reply, route) = Box::pin(auth::answer(site, arrival, &view)).await;
+            return Admitted::Reply(Box::new(reply), route);
         }
-        Found::UnknownHost => return refused(&caller, &Page::UnknownHost, None),
-        Found::Ambiguous => return refused(&caller, &malformed_page(Malformed::AmbiguousPath), None),
+        Found::Own(own) => return Admitted::Own(own),
+        other => return Admitted::Reply(Box::new(no_route(&caller, &other)), None),
     };
     match decide_on(site, arrival, &view, route).await {
         Ok(passage) => Admitted::Pass(passage),
@@ -245,10 +251,19 @@ fn malformed_page(malformed: Malformed) -> Page<'static> {
         | Malformed::AmbiguousPath
         | Malformed::Host
         | Malformed::DoubledHeader
+        | Malformed::Description
         | Malformed::Framing => Page::BadRequest { reason: malformed.word() },
     }
 }
 
-fn refused(caller: &Caller<'_>, page: &Page<'_>, route: Option<&Arc<Route>>) -> Admitted {
-    Admitted::Reply(Box::new(caller.refuse(page)), route.cloned())
+/// Answers a request that no route forwards.
+fn no_route(caller: &Caller<'_>, found: &Found<'_>) -> Reply {
+    let page = match found {
+        // A route without an upstream answers at the authorization endpoint only; our own paths lead to no upstream.
+        Found::Route(_) | Found::Own(_) | Found::Nothing => Page::NotFound,
+        Found::MethodNotAllowed(allow) => Page::MethodNotAllowed { allow },
+        Found::UnknownHost => Page::UnknownHost,
+        Found::Ambiguous => malformed_page(Malformed::AmbiguousPath),
+    };
+    caller.refuse(&page)
 }

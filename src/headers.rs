@@ -25,6 +25,8 @@ pub(crate) type Ready = (Bytes, HeaderValue);
 pub(crate) struct Contract {
     pub(crate) strip: Strip,
     pub(crate) cookies: CookieNames,
+    /// Every identity header of every route but `Authorization`, which clients may use on the others.
+    pub(crate) identity: Vec<HeaderName>,
 }
 
 /// What to do to one request before it goes up.

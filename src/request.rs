@@ -6,6 +6,7 @@
 
 mod certificate;
 mod cookies;
+mod described;
 mod forwarded;
 mod kind;
 mod path;
@@ -18,6 +19,7 @@ use http::{Method, request::Parts};
 
 pub(crate) use self::certificate::Certificate;
 pub(crate) use self::cookies::{Found, cookie_pairs, find_cookie};
+pub(crate) use self::described::{Described, Manner, describe};
 pub(crate) use self::forwarded::forwarded_client;
 pub(crate) use self::kind::Kind;
 pub(crate) use self::path::{Path, Quirks};
@@ -34,6 +36,8 @@ pub(crate) enum Malformed {
     Host,
     /// A header that must stand once stands twice.
     DoubledHeader,
+    /// Another proxy describes no request, or more than one, or only a part of one.
+    Description,
     /// Framing that leaves room for two readings.
     Framing,
     /// A method that no application behind a gateway may see.
@@ -48,6 +52,7 @@ impl Malformed {
             Self::AmbiguousPath => "ambiguous-path",
             Self::Host => "bad-host",
             Self::DoubledHeader => "doubled-header",
+            Self::Description => "bad-description",
             Self::Framing => "bad-framing",
             Self::Method => "method-not-allowed",
         }

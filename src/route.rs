@@ -29,6 +29,7 @@ pub(crate) struct Route {
     pub(crate) path: PathPattern,
     /// Methods that this route takes; empty for all.
     pub(crate) methods: Vec<Method>,
+    /// [`Upstream::nowhere`] where the route answers at the authorization endpoint only.
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) access: Access,
     pub(crate) requirement: Arc<Requirement>,
@@ -79,6 +80,8 @@ pub(crate) enum Own {
     BackchannelLogout,
     FrontchannelLogout,
     Session,
+    /// The authorization endpoint, and everything below it.
+    Auth,
     Unknown,
 }
 
@@ -172,9 +175,16 @@ impl Table {
 
     /// Finds what a request is for; `host` is lower case and without port.
     pub(crate) fn find(&self, host: &str, path: &Path<'_>, method: &Method) -> Found<'_> {
-        let Some(paths) = self.paths_of(host) else { return Found::UnknownHost };
+        let Some(paths) = self.paths_of(host) else {
+            // Another proxy calls us by whatever name it knows.
+            return if self.is_auth(path) { Found::Own(Own::Auth) } else { Found::UnknownHost };
+        };
         if path.quirks.is_none() {
             return self.find_plain(paths, &path.matched, method);
+        }
+        if self.is_auth(path) {
+            // What stands below is a path of another request, which its own route judges.
+            return Found::Own(Own::Auth);
         }
         // The route that a strict and a lenient reader find must be the same, and must allow the spelling.
         let lenient = path.lenient();
@@ -189,6 +199,17 @@ impl Table {
             }
             _ => Found::Ambiguous,
         }
+    }
+
+    /// Whether the method decides which route a host and a path lead to, or whether there is one.
+    pub(crate) fn tells_methods_apart(&self, host: &str, path: &Path<'_>) -> bool {
+        let paths = self.paths_of(host).into_iter().flatten();
+        let mut fitting = paths.filter(|(pattern, _)| pattern.matches(&path.matched));
+        fitting.next().is_some_and(|(_, same)| same.iter().any(|route| !route.methods.is_empty()))
+    }
+
+    fn is_auth(&self, path: &Path<'_>) -> bool {
+        self.endpoints.find(&path.matched) == Some(Own::Auth)
     }
 
     /// Every route, in no particular order.
@@ -246,6 +267,8 @@ impl Endpoints {
             "/logout/backchannel" => Some(Own::BackchannelLogout),
             "/logout/frontchannel" => Some(Own::FrontchannelLogout),
             "/session" => Some(Own::Session),
+            "/auth" => Some(Own::Auth),
+            _ if rest.starts_with("/auth/") => Some(Own::Auth),
             "" => Some(Own::Unknown),
             _ => rest.starts_with('/').then_some(Own::Unknown),
         }

@@ -82,9 +82,19 @@ pub(crate) enum HostHeader {
 }
 
 impl Upstream {
-    /// An upstream; `servers` is not empty.
+    /// An upstream; without servers nothing is ever forwarded.
     pub(crate) fn new(id: String, servers: Vec<Server>, timeouts: Timeouts, host_header: HostHeader) -> Self {
         Self { id, servers, timeouts, host_header, next: AtomicUsize::new(0) }
+    }
+
+    /// What stands for the upstream of a route that forwards nothing.
+    pub(crate) fn nowhere() -> Self {
+        Self::new(String::new(), Vec::new(), Timeouts::default(), HostHeader::Keep)
+    }
+
+    /// Whether there is a server at all.
+    pub(crate) fn is_somewhere(&self) -> bool {
+        !self.servers.is_empty()
     }
 
     /// Takes this request's turn; a further attempt asks for the turn after it.

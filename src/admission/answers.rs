@@ -181,7 +181,7 @@ pub(super) fn not_signed_in(caller: &Caller<'_>, view: &View<'_>) -> Reply {
     }
 }
 
-fn login_required(caller: &Caller<'_>, view: &View<'_>, ask: &Ask) -> Reply {
+pub(super) fn login_required(caller: &Caller<'_>, view: &View<'_>, ask: &Ask) -> Reply {
     let origin = caller.site.table.origins.of(&view.host);
     let login_url = format!("{origin}{}", caller.site.table.endpoints.path("login"));
     let mut body =

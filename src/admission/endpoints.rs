@@ -49,7 +49,8 @@ pub(crate) async fn answer(site: &Site, arrival: Arrival<'_>, own: Own, body: &[
         Own::Login | Own::LoggedOut | Own::FrontchannelLogout | Own::Session => {
             wrong_method(&caller, "GET, HEAD")
         }
-        Own::Unknown => caller.refuse(&Page::NotFound),
+        // The authorization endpoint was answered before: it has no body, and must know the peer.
+        Own::Auth | Own::Unknown => caller.refuse(&Page::NotFound),
     }
 }
 

@@ -49,13 +49,17 @@ pub(super) fn check(path: &Path, wish: &Wish) -> i32 {
     code
 }
 
-/// What to write into the forms of the providers, beside the redirect URIs.
+/// What to write into the forms of the providers, beside the redirect URIs, and into other proxies.
 #[derive(Default)]
 struct Registration {
     logged_out: Vec<String>,
     logouts: Vec<String>,
     /// The id of each provider that knows us by a key, and that key.
     keys: Vec<(Arc<str>, Value)>,
+    /// The authorization endpoint, where some other proxy may ask there.
+    auth: Option<String>,
+    /// Routes that answer there only.
+    only_auth: Vec<Arc<str>>,
 }
 
 impl Registration {
@@ -65,7 +69,17 @@ impl Registration {
             ClientAuth::Basic | ClientAuth::Post | ClientAuth::MutualTls(_) => None,
         };
         let keys = loaded.providers.iter().filter_map(key).collect();
-        Self { logged_out: loaded.logged_out_uris(), logouts: loaded.provider_logout_uris().to_vec(), keys }
+        let answers = !loaded.edge.trusted.is_empty() || loaded.edge.trusts_unix;
+        let routes = loaded.table.routes().filter(|route| !route.upstream.is_somewhere());
+        let mut only_auth: Vec<_> = routes.map(|route| Arc::clone(&route.id)).collect();
+        only_auth.sort_unstable();
+        Self {
+            logged_out: loaded.logged_out_uris(),
+            logouts: loaded.provider_logout_uris().to_vec(),
+            keys,
+            auth: answers.then(|| loaded.table.endpoints.path("auth")),
+            only_auth,
+        }
     }
 }
 
@@ -89,6 +103,14 @@ fn tell(path: &Path, findings: &Findings, registration: &Registration, answers: 
     for (id, jwk) in &registration.keys {
         say!("public key to register at provider \"{id}\":");
         say!("  {jwk}");
+    }
+    if let Some(auth) = &registration.auth {
+        say!("authorization endpoint for the proxies in listen.trusted_proxies:");
+        say!("  {auth}");
+    }
+    if !registration.only_auth.is_empty() {
+        say!("routes that answer there only, since they have no upstream:");
+        registration.only_auth.iter().for_each(|id| say!("  {id}"));
     }
     say!("{}: fine", path.display());
 }

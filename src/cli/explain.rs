@@ -168,6 +168,7 @@ fn requires(loaded: &Loaded, route: &Route) -> Value {
         "max_age": requirement.max_age.map(|age| age.as_secs()),
         "claims": requirement.claims.iter().chain(&requirement.certificate).map(|rule| rule.name()).collect::<Vec<_>>(),
         "allow_file": requirement.allow.is_some(),
+        "forwarded": route.upstream.is_somewhere(),
     })
 }
 
@@ -197,6 +198,9 @@ fn print_text(value: &Value) {
     say!("route     {}", text("route"));
     say!("requires  {}", value.get("requires").unwrap_or(&Value::Null));
     say!("decision  {} ({})", text("decision"), text("reason"));
+    if value.pointer("/requires/forwarded") == Some(&Value::Bool(false)) {
+        say!("upstream  none: asked about at the authorization endpoint only, else 404");
+    }
     for (name, value) in value.get("headers").and_then(Value::as_object).into_iter().flatten() {
         say!("header    {name}: {}", value.as_str().unwrap_or_default());
     }

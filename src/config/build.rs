@@ -54,6 +54,7 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
         cookies: cookies.as_ref(),
         providers: &providers,
         bearers: &bearers,
+        trusts_a_proxy: !file.listen.trusted_proxies.is_empty(),
     };
     let routes = route::routes(file, site, &fields, upstreams, desk);
     let strip = headers::strip(file, &fields, desk.report);
@@ -75,7 +76,7 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
         upstreams: routes.upstreams,
         mappings: routes.mappings,
         requirements: routes.requirements,
-        contract: Contract { strip, cookies: cookies? },
+        contract: Contract { strip, cookies: cookies?, identity: fields.identity() },
         edge: edge?,
         pages: pages?,
         clear_cookies,

@@ -309,3 +309,49 @@ fn every_level_of_idemia_is_met_by_itself_and_those_above() {
         assert_eq!(found, all[at..], "{required}");
     }
 }
+
+#[test]
+fn a_route_without_an_upstream_needs_a_proxy_that_asks() {
+    let route = "[[route]]\nlogout = [\"/out\"]\n";
+    let (problems, _) = read(&format!("{TOP}{route}"));
+    let missing =
+        "route[0].upstream: missing, and no proxy in listen.trusted_proxies may ask for the route instead";
+    assert_eq!(problems, [missing]);
+    for trusted in ["10.0.0.0/8", "unix"] {
+        let text = format!("{TOP}{route}[listen]\ntrusted_proxies = [\"{trusted}\"]\n");
+        let (problems, loaded) = read(&text);
+        let loaded = loaded.unwrap_or_else(|| panic!("{problems:?}"));
+        assert!(loaded.upstreams.is_empty() && loaded.table.routes().all(|r| !r.upstream.is_somewhere()));
+        let found = warnings(&text);
+        assert!(found.iter().any(|(name, key)| *name == "nothing-to-forward" && key == "route[0].logout"));
+    }
+}
+
+#[test]
+fn what_lies_below_the_authorization_endpoint_is_another_request() {
+    for (path, good) in [("/.midgate/auth/cb", false), ("/.midgate/auth", false), ("/auth/cb", true)] {
+        let route = "[[route]]\nupstream = \"http://127.0.0.1:3000\"\n";
+        let (problems, _) = read(&format!("{TOP}{route}[endpoints]\ncallback = \"{path}\"\n"));
+        assert_eq!(problems.is_empty(), good, "{path}: {problems:?}");
+    }
+}
+
+#[test]
+fn every_identity_header_is_named_once_and_authorization_is_the_clients() {
+    let text = format!(
+        "{TOP}[[route]]\nupstream = \"http://127.0.0.1:3000\"\nheaders = {{ Authorization = \"x {{sub}}\", x-auth-NAME = \"{{name}}\" }}\n\
+         [[route]]\npath = \"/a/\"\nupstream = \"http://127.0.0.1:3000\"\nheaders = {{ X-Remote-User = \"{{user_key}}\" }}\n"
+    );
+    let (problems, loaded) = read(&text);
+    let loaded = loaded.unwrap_or_else(|| panic!("{problems:?}"));
+    let names: Vec<_> = loaded.contract.identity.iter().map(|name| name.as_str()).collect();
+    let expected = [
+        "x-auth-acr",
+        "x-auth-document-id",
+        "x-auth-name",
+        "x-auth-provider",
+        "x-auth-user",
+        "x-remote-user",
+    ];
+    assert_eq!(names, expected);
+}

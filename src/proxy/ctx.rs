@@ -132,8 +132,14 @@ impl Ctx {
 
     /// The request as admission sees it; `target` is in origin form.
     pub(super) fn arrival<'r>(&'r self, head: &'r Parts, target: &'r [u8]) -> Arrival<'r> {
-        let certificate = self.certificate.as_deref();
-        Arrival { head, target, request_id: self.request_id(), now: self.now, certificate }
+        Arrival {
+            head,
+            target,
+            request_id: self.request_id(),
+            now: self.now,
+            certificate: self.certificate.as_deref(),
+            peer_is_trusted: self.peer_is_trusted,
+        }
     }
 
     /// The id under which people and logs speak of this request.

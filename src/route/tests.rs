@@ -112,7 +112,8 @@ fn own_paths_come_right_after_the_host() {
         ("/.midgate", "Unknown"),
         ("/.midgate/", "Unknown"),
         ("/.midgate/x", "Unknown"),
-        ("/%2emidgate/auth", "Unknown"),
+        // In this spelling it is answered with 404.
+        ("/%2emidgate/auth", "Auth"),
         ("/.midgate%2fauth", "400"),
         ("/.midgatex", "0"),
     ] {
@@ -211,4 +212,31 @@ proptest! {
             prop_assert!(origins.is_own(&url), "{target}");
         }
     }
+}
+
+#[test]
+fn the_authorization_endpoint_is_found_by_whatever_host_and_keeps_what_stands_below() {
+    for (host, path, expected) in [
+        ("app.test", "/.midgate/auth", "Auth"),
+        ("app.test", "/.midgate/auth/", "Auth"),
+        ("app.test", "/.midgate/auth/x%2fy", "Auth"),
+        ("app.test", "/.midgate/auth//x", "Auth"),
+        ("midgate.internal", "/.midgate/auth", "Auth"),
+        ("midgate.internal", "/.midgate/auth/x", "Auth"),
+        ("midgate.internal", "/.midgate/session", "421"),
+        ("app.test", "/.midgate/authx", "Unknown"),
+        ("app.test", "/.midgate%2fauth", "400"),
+        ("app.test", "/.midgate//auth", "400"),
+    ] {
+        assert_eq!(found(host, path, "GET"), expected, "{host} {path}");
+    }
+}
+
+#[test]
+fn a_method_may_be_left_out_only_where_none_is_named() {
+    let table = table();
+    let apart = |host: &str, path: &str| table.tells_methods_apart(host, &Path::read(path).unwrap());
+    assert!(apart("app.test", "/admin/y") && apart("app.test", "/admin") && apart("app.test", "/%61dmin/y"));
+    assert!(!apart("app.test", "/admin/x") && !apart("app.test", "/y"));
+    assert!(!apart("b.app.test", "/y") && !apart("evil.test", "/admin/y"));
 }

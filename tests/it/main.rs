@@ -5,6 +5,7 @@ mod rig;
 
 mod answers;
 mod attacks;
+mod auth_endpoint;
 mod bearer;
 mod choice;
 mod config;

@@ -49,6 +49,10 @@ const CONFIGURATIONS = new Map([
   ['systemd/gateway.toml', { text: read('systemd/gateway.toml'), warnings: [] }],
   // An internal network of this machine lies between gateway and application.
   ['compose.gateway.toml', { text: read('compose.gateway.toml'), warnings: ['plain-upstream'] }],
+  // TLS ends in the proxy that asks, on this machine.
+  ...['nginx', 'caddy', 'traefik', 'envoy'].map((name) => `examples/${name}/gateway.toml`)
+    // Everybody may enter at two of their routes.
+    .map((name) => [name, { text: read(name), warnings: ['open-to-everyone'] }]),
   // TLS ends in front, and a policy lets only that in.
   ['kubernetes/sidecar.yaml', { text: embedded('kubernetes/sidecar.yaml'), warnings: ['plain-listener'] }],
   ['kubernetes/edge.yaml', { text: embedded('kubernetes/edge.yaml'), warnings: ['plain-listener', 'plain-upstream'] }],

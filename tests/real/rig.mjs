@@ -11,6 +11,7 @@ export { Certified } from './rig/certified.mjs';
 export { Gateway } from './rig/gateway.mjs';
 export { ask, head, send, whole } from './rig/http.mjs';
 export { Nginx } from './rig/nginx.mjs';
+export { example, outer, program } from './rig/outer.mjs';
 export { folder, freePort, stopAll, until } from './rig/process.mjs';
 export { LADDER, LOGIN_COOKIE, running, setting, toml } from './rig/setting.mjs';
 export { isSignedIn, named, sessionCookie, signedIn } from './rig/setting.mjs';

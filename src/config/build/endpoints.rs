@@ -26,7 +26,8 @@ pub(super) fn endpoints(section: &file::Endpoints, report: &mut Report) -> Optio
     let taken = ["login", "logout", "session", "auth", "logout/backchannel", "logout/frontchannel"]
         .map(|name| format!("{prefix}/{name}"));
     for (key, path) in [named[1], named[2]] {
-        if taken.iter().any(|taken| taken == path) {
+        let is_described = path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with("/auth/"));
+        if is_described || taken.iter().any(|taken| taken == path) {
             report.problem(
                 key,
                 format!("\"{path}\" is another path of the gateway's own"),

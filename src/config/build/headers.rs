@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use http::HeaderName;
+use http::header::AUTHORIZATION;
 
 use super::super::file::{self, File, HeaderEntry, HeaderField};
 use super::super::problem::{Report, path};
@@ -56,6 +57,15 @@ impl HeaderSets {
     /// The headers of a route.
     pub(super) fn of(&self, route: usize) -> &[Field] {
         self.routes.get(route).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Every header of every route, each once; `Authorization` is the client's own where a route does not set it.
+    pub(super) fn identity(&self) -> Vec<HeaderName> {
+        let names = self.routes.iter().flatten().filter_map(|field| HeaderName::try_from(&field.name).ok());
+        let mut names: Vec<_> = names.filter(|name| *name != AUTHORIZATION).collect();
+        names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        names.dedup();
+        names
     }
 
     /// Every name that some template looks up.

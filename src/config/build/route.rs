@@ -27,6 +27,8 @@ pub(super) struct Site<'s> {
     pub(super) cookies: Option<&'s CookieNames>,
     pub(super) providers: &'s [Known],
     pub(super) bearers: &'s [KnownBearer],
+    /// Whether some other proxy may ask at the authorization endpoint.
+    pub(super) trusts_a_proxy: bool,
 }
 
 /// Every route, built.
@@ -341,10 +343,14 @@ impl<'d> Draft<'d, '_> {
 
     fn upstream(&mut self, upstreams: &mut Upstreams) -> Option<Arc<Upstream>> {
         let Some(text) = &self.written.upstream else {
-            let message =
-                "missing: a route that only answers at the auth endpoint is not available in this version";
-            self.problem("upstream", message, "such as \"http://127.0.0.1:3000\"");
-            return None;
+            if !self.site.trusts_a_proxy {
+                let message = "missing, and no proxy in listen.trusted_proxies may ask for the route instead";
+                let hint =
+                    "such as \"http://127.0.0.1:3000\"; or name the proxy that asks at the auth endpoint";
+                self.problem("upstream", message, hint);
+                return None;
+            }
+            return Some(self.nowhere());
         };
         upstream::find(text, &self.at("upstream"), upstreams, self.desk)
     }
@@ -383,6 +389,19 @@ impl<'d> Draft<'d, '_> {
             }
         }
         Some(found)
+    }
+
+    /// A route that answers at the authorization endpoint only: what it would do to a request that passes is not done.
+    fn nowhere(&mut self) -> Arc<Upstream> {
+        for (name, is_written) in
+            [("logout", !self.written.logout.is_empty()), ("strip_prefix", self.written.strip_prefix)]
+        {
+            if is_written {
+                let message = "has no effect: without an upstream, no request and no answer comes by here";
+                self.desk.report.warn("nothing-to-forward", self.at(name), message.to_owned());
+            }
+        }
+        Arc::new(Upstream::nowhere())
     }
 
     fn requirement(&mut self, access: Access, bearer: &[usize]) -> Option<Requirement> {
