@@ -25,6 +25,8 @@ pub(crate) type Ready = (Bytes, HeaderValue);
 pub(crate) struct Contract {
     pub(crate) strip: Strip,
     pub(crate) cookies: CookieNames,
+    /// The header of signed identities, where its name is not in our own family.
+    pub(crate) assertion: Option<HeaderName>,
 }
 
 /// What to do to one request before it goes up.
@@ -59,7 +61,7 @@ impl Contract {
             // I3: only the gateway sets the gateway's cookies.
             return self.cookies.is_set_by(value.as_bytes());
         }
-        name.as_str().starts_with("x-midgate-")
+        name.as_str().starts_with("x-midgate-") || self.assertion.as_ref() == Some(name)
     }
 }
 

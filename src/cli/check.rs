@@ -11,7 +11,7 @@ use super::{FAILED, FINE, WRONG, source};
 use crate::config::{self, Findings, Loaded, Problem, ProviderParts, Purpose, Warning};
 use crate::policy::Access;
 use crate::provider::{BearerSettings, ClientAuth, Probe, Provider, PushUse, TokenIssuer};
-use crate::route::Table;
+use crate::route::{KEYS_PATH, Table};
 use crate::upstream::{Place, Server};
 
 /// An upstream that takes longer to accept a connection is told as one that does not answer.
@@ -56,6 +56,8 @@ struct Registration {
     logouts: Vec<String>,
     /// The id of each provider that knows us by a key, and that key.
     keys: Vec<(Arc<str>, Value)>,
+    /// What applications must know that verify assertions, a line each.
+    assertion: Vec<String>,
 }
 
 impl Registration {
@@ -65,8 +67,35 @@ impl Registration {
             ClientAuth::Basic | ClientAuth::Post | ClientAuth::MutualTls(_) => None,
         };
         let keys = loaded.providers.iter().filter_map(key).collect();
-        Self { logged_out: loaded.logged_out_uris(), logouts: loaded.provider_logout_uris().to_vec(), keys }
+        Self {
+            logged_out: loaded.logged_out_uris(),
+            logouts: loaded.provider_logout_uris().to_vec(),
+            keys,
+            assertion: assertion(loaded),
+        }
     }
+}
+
+/// Who signs for whom; nothing without `[assertion]`.
+fn assertion(loaded: &Loaded) -> Vec<String> {
+    let Some(assertions) = &loaded.assertions else { return Vec::new() };
+    let mut lines = vec![
+        format!("header    {}", String::from_utf8_lossy(&assertions.header)),
+        format!("issuer    {}", assertions.issuer),
+        format!("keys      {}{KEYS_PATH}", assertions.issuer),
+    ];
+    for (index, key) in assertions.keys().enumerate() {
+        let does = if index == 0 { "signs" } else { "is published" };
+        lines.push(format!("key       {} {} {does}", key.alg(), key.kid()));
+    }
+    let mut routes: Vec<_> = loaded.table.routes().collect();
+    routes.sort_by_key(|route| route.index);
+    for route in routes {
+        if let Some(audience) = &route.audience {
+            lines.push(format!("audience  {} (route \"{}\")", audience.text, route.id));
+        }
+    }
+    lines
 }
 
 fn tell(path: &Path, findings: &Findings, registration: &Registration, answers: &[String]) {
@@ -89,6 +118,10 @@ fn tell(path: &Path, findings: &Findings, registration: &Registration, answers: 
     for (id, jwk) in &registration.keys {
         say!("public key to register at provider \"{id}\":");
         say!("  {jwk}");
+    }
+    if !registration.assertion.is_empty() {
+        say!("what applications verify the assertion by:");
+        registration.assertion.iter().for_each(|line| say!("  {line}"));
     }
     say!("{}: fine", path.display());
 }

@@ -1,5 +1,6 @@
 //! From what is written to what each module needs: every problem is noted, and nothing half built leaves here.
 
+mod assertion;
 mod bearer;
 mod claims;
 mod dtbd;
@@ -53,9 +54,11 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
         cookies: cookies.as_ref(),
         providers: &providers,
         bearers: &bearers,
+        asserts: file.assertion.is_some(),
     };
     let routes = route::routes(file, site, &fields, upstreams, desk);
     let strip = headers::strip(file, &fields, desk.report);
+    let assertions = assertion::assertions(file, &fields, public.as_ref(), &providers, desk);
     let pages = surface::pages(&file.pages, desk);
     let login = session::login(&file.login, file.listen.limits.header, desk.report);
     let session = session::settings(&file.session, desk.report);
@@ -73,8 +76,10 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
         route_names: routes.names,
         upstreams: routes.upstreams,
         mappings: routes.mappings,
+        audiences: routes.audiences,
         requirements: routes.requirements,
-        contract: Contract { strip, cookies: cookies? },
+        contract: Contract { strip, cookies: cookies?, assertion: assertion::own_header(file) },
+        assertions: assertions?,
         edge: edge?,
         pages: pages?,
         clear_cookies,

@@ -18,7 +18,6 @@ enum Asks {
 
 /// The key (`*` is every element), when it asks for the capability, and what to do without it.
 const TABLE: &[(&str, Asks, &str)] = &[
-    ("assertion", AtAll, "applications read the identity from the headers"),
     ("telemetry", AtAll, "metrics are at /metrics of the health listener"),
     ("listen.h2c", AtAll, "speak HTTP/1.1"),
     ("listen.proxy_protocol", AtAll, "let the proxy in front send X-Forwarded-For"),
@@ -28,7 +27,6 @@ const TABLE: &[(&str, Asks, &str)] = &[
     ("listen.tls.*.client_ca_file", AtAll, "remove it"),
     ("listen.tls.*.redirect_http", AtAll, "let the load balancer redirect to https"),
     ("listen.tls.*.hsts", AtAll, "let the application send Strict-Transport-Security"),
-    ("route.*.audience", AtAll, "applications read the identity from the headers"),
     ("route.*.require.policy_file", AtAll, "use require.claims or require.allow_file"),
     ("session.store", Beyond(&["memory"]), "sessions live in the memory of one gateway"),
     ("upstream.*.balance", Beyond(&["round_robin"]), "requests go to the servers in turn"),
@@ -94,7 +92,7 @@ mod tests {
         let document = json!({
             "session": {"store": "redis://user:hunter2@r"},
             "listen": {"h2c": true, "proxy_protocol": false, "tls": {"hsts": "1y"}},
-            "route": [{"audience": ""}, {"audience": "x"}],
+            "route": [{"require": {"policy_file": ""}}, {"require": {"policy_file": "p"}}],
             "upstream": [{"balance": "session", "health_check": {}}],
         });
         let mut report = Report::default();
@@ -103,7 +101,7 @@ mod tests {
         let expected = [
             "listen.h2c",
             "listen.tls.hsts",
-            "route[1].audience",
+            "route[1].require.policy_file",
             "session.store",
             "upstream[0].balance",
             "upstream[0].health_check",

@@ -12,6 +12,7 @@ fn contract() -> Contract {
     Contract {
         strip: Strip::new(DEFAULT_STRIP, ["X-Auth-User", "x-auth-ACR", "Employee_Id"]),
         cookies: CookieNames::new("midgate", true, None),
+        assertion: None,
     }
 }
 
