@@ -25,9 +25,9 @@ test-rust:
 	cargo test --locked
 
 test-real:
-	@tests/setup.sh build node nginx
+	@tests/setup.sh build node nginx python
 	cargo build --locked
-	cd tests/real && node --test --test-concurrency=1 provider.test.mjs nginx.test.mjs deploy.test.mjs
+	cd tests/real && node --test --test-concurrency=1 provider.test.mjs nginx.test.mjs deploy.test.mjs assertion.test.mjs
 
 test-browser:
 	@tests/setup.sh build node chromium

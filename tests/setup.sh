@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Looks for what a make target needs, and installs what is missing from the distribution's packages.
-# usage: tests/setup.sh build|node|chromium|nginx|wrk …
+# usage: tests/setup.sh build|node|chromium|nginx|python|wrk …
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,6 +26,10 @@ for what in "$@"; do
       ;;
     chromium) need chromium chromium ;;
     nginx) need nginx nginx-light ;;
+    python)
+      # The distribution's own Python has the distribution's modules; they bring it along.
+      /usr/bin/python3 -c 'import jwt, cryptography' 2>/dev/null || missing+=(python3-jwt python3-cryptography)
+      ;;
     wrk) need wrk wrk ;;
     *) echo "setup.sh: do not know \"$what\"" >&2; exit 2 ;;
   esac
