@@ -24,10 +24,12 @@ test-rust:
 	@tests/setup.sh build
 	cargo test --locked
 
+REAL = provider.test.mjs nginx.test.mjs auth.test.mjs assertion.test.mjs deploy.test.mjs
+
 test-real:
-	@tests/setup.sh build node nginx caddy proxies
+	@tests/setup.sh build node nginx caddy proxies python
 	cargo build --locked
-	cd tests/real && node --test --test-concurrency=1 provider.test.mjs nginx.test.mjs auth.test.mjs deploy.test.mjs
+	cd tests/real && node --test --test-concurrency=1 $(REAL)
 
 test-browser:
 	@tests/setup.sh build node chromium

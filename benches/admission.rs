@@ -29,8 +29,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// A gateway and the ids of its sessions.
-fn signed_in(number: usize) -> (Gateway, Vec<Id>) {
-    let gateway = Gateway::new();
+fn signed_in(gateway: Gateway, number: usize) -> (Gateway, Vec<Id>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ids = runtime.expect("a runtime").block_on(async {
         let mut ids = Vec::with_capacity(number);
@@ -48,7 +47,13 @@ fn signed_in(number: usize) -> (Gateway, Vec<Id>) {
 
 fn ten_thousand() -> &'static (Gateway, Vec<Id>) {
     static STAGE: OnceLock<(Gateway, Vec<Id>)> = OnceLock::new();
-    STAGE.get_or_init(|| signed_in(10_000))
+    STAGE.get_or_init(|| signed_in(Gateway::new(), 10_000))
+}
+
+/// The same with `[assertion]`.
+fn asserted() -> &'static (Gateway, Vec<Id>) {
+    static STAGE: OnceLock<(Gateway, Vec<Id>)> = OnceLock::new();
+    STAGE.get_or_init(|| signed_in(Gateway::with_assertion(), 10_000))
 }
 
 /// Steps through a list so that neighbours in time are not neighbours in memory.
@@ -61,7 +66,16 @@ fn stepping(length: usize) -> impl FnMut() -> usize {
 }
 
 fn way_in(bencher: Bencher<'_, '_>, path: &str, with_session: bool, expected: u16) {
-    let (gateway, ids) = ten_thousand();
+    way_into(ten_thousand(), bencher, path, with_session, expected);
+}
+
+fn way_into(
+    (gateway, ids): &(Gateway, Vec<Id>),
+    bencher: Bencher<'_, '_>,
+    path: &str,
+    with_session: bool,
+    expected: u16,
+) {
     let requests: Vec<Request> =
         ids.iter().map(|id| Request::new(path, with_session.then_some(id))).collect();
     // Warm: the second request of each session and all later ones are what a gateway spends its days with.
@@ -82,6 +96,27 @@ fn required_route_with_a_warm_session(bencher: Bencher<'_, '_>) {
     way_in(bencher, "/app/index.html?tab=1", true, 200);
 }
 
+/// The same request with the assertion that the session has ready.
+#[divan::bench(sample_size = 100)]
+fn required_route_with_a_ready_assertion(bencher: Bencher<'_, '_>) {
+    way_into(asserted(), bencher, "/app/index.html?tab=1", true, 200);
+}
+
+/// The first request of a session, which finds nothing ready.
+#[divan::bench(args = [false, true], sample_count = 20, sample_size = 100)]
+fn first_request_of_a_session(bencher: Bencher<'_, '_>, asserts: bool) {
+    let gateway = if asserts { Gateway::with_assertion() } else { Gateway::new() };
+    let (gateway, ids) = signed_in(gateway, 3_000);
+    let mut requests = ids.iter().map(|id| Request::new("/app/index.html?tab=1", Some(id)));
+    bencher
+        .with_inputs(|| {
+            let request = requests.next().expect("more sessions than are measured");
+            let upward = request.copy();
+            (request, upward)
+        })
+        .bench_local_refs(|(request, upward)| assert_eq!(at_once(gateway.pass(request, upward)), 200));
+}
+
 #[divan::bench(sample_size = 100)]
 fn demanding_route_with_a_warm_session(bencher: Bencher<'_, '_>) {
     way_in(bencher, "/staff/index.html", true, 200);
@@ -100,7 +135,7 @@ fn no_session(bencher: Bencher<'_, '_>) {
 /// From the cookie's text to the session; the goal is under 2 µs with one million.
 #[divan::bench(args = [10_000, 1_000_000], sample_size = 1000)]
 fn look_up(bencher: Bencher<'_, '_>, sessions: usize) {
-    let (gateway, ids) = signed_in(sessions);
+    let (gateway, ids) = signed_in(Gateway::new(), sessions);
     let cookies: Vec<String> = ids.iter().map(Id::text).collect();
     let mut next = stepping(cookies.len());
     bencher

@@ -4,6 +4,7 @@
 //! *Source:* ARCHITECTURE "One request".
 
 mod answers;
+mod assertion;
 mod audit;
 mod auth;
 mod bearer;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{Method, StatusCode};
 
+use crate::assertion::{Assertions, Published};
 use crate::headers::{Contract, Ready, permitted};
 use crate::login::Login;
 use crate::pages::{Page, Pages};
@@ -38,6 +40,8 @@ pub(crate) struct Site {
     pub(crate) shape: Shape,
     pub(crate) table: Table,
     pub(crate) contract: Contract,
+    /// Signs identities for applications, where `[assertion]` asks for it.
+    pub(crate) assertions: Option<(Assertions, Published)>,
     pub(crate) login: Login,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) pages: Pages,

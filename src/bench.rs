@@ -11,7 +11,8 @@ use crate::config::{Purpose, Source, render};
 use crate::gateway;
 use crate::identity::{Identity, user_key};
 use crate::proxy::{Incoming, Outgoing, Snapshot, through};
-use crate::session::{Fresh, LoginTrace, SessionId, hash};
+use crate::session::{self, LoginTrace, SessionId, hash};
+use crate::signing::Fresh;
 
 /// A gateway without listeners, with people signed in.
 pub struct Gateway {
@@ -65,10 +66,28 @@ impl Gateway {
     /// # Panics
     /// The configuration above is not accepted.
     pub fn new() -> Self {
+        Self::load(CONFIGURATION)
+    }
+
+    /// The same with identities that are signed for the applications.
+    ///
+    /// # Panics
+    /// No key can be written to the folder for temporary files.
+    pub fn with_assertion() -> Self {
+        let file = std::env::temp_dir().join(format!("midgate-bench-{}.pem", std::process::id()));
+        let pem = Fresh::P256.pem().expect("the operating system gives random bytes");
+        std::fs::write(&file, pem).expect("a folder for temporary files");
+        let section = format!("[assertion]\nsigning_key_files = [{file:?}]\n");
+        let gateway = Self::load(&format!("{CONFIGURATION}{section}"));
+        drop(std::fs::remove_file(file));
+        gateway
+    }
+
+    fn load(configuration: &str) -> Self {
         // Somebody else in this process may have chosen already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let source = Source::new(Path::new("bench.toml"), BTreeMap::new());
-        let reading = source.read_text(CONFIGURATION, Purpose::Look);
+        let reading = source.read_text(configuration, Purpose::Look);
         let problems = render(source.path(), &reading.findings.problems);
         let loaded = reading.loaded.unwrap_or_else(|| panic!("{problems}"));
         let snapshot = gateway::first_generation(loaded).unwrap_or_else(|error| panic!("{error:#}"));
@@ -139,7 +158,7 @@ impl Request {
     }
 }
 
-fn fresh(number: usize) -> Fresh {
+fn fresh(number: usize) -> session::Fresh {
     let issuer = "https://provider.example.ch";
     let subject = format!("{number:036}");
     let claims: Map<String, Value> = [
@@ -168,5 +187,5 @@ fn fresh(number: usize) -> Fresh {
         claims,
     };
     let login = LoginTrace { state: hash(&number.to_le_bytes()), target: "/".into(), until: 0 };
-    Fresh { identity, sid: None, issued: 0, login, tokens: None }
+    session::Fresh { identity, sid: None, issued: 0, login, tokens: None }
 }

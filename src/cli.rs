@@ -22,6 +22,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Loaded, Purpose, Source, Warning};
 use crate::seal::Keys;
+use crate::signing::Fresh;
 use crate::{gateway, telemetry};
 
 use self::reload::Reloader;
@@ -92,8 +93,11 @@ enum Command {
         #[command(subcommand)]
         what: Sessions,
     },
-    /// Write a fresh key for session.keys_file.
-    Keygen,
+    /// Write a fresh key: for session.keys_file, or for what is named.
+    Keygen {
+        #[command(subcommand)]
+        what: Option<Keygen>,
+    },
     /// Write the JSON Schema of gateway.toml.
     Schema,
     /// Ask a running gateway whether it is ready, for container health checks.
@@ -111,6 +115,26 @@ struct File {
     /// The configuration file.
     #[arg(long, global = true, default_value = "gateway.toml", value_name = "FILE")]
     config: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Keygen {
+    /// For session.keys_file: seals what browsers hold for the gateway.
+    Session,
+    /// For assertion.signing_key_files: a private key in PEM.
+    Assertion {
+        /// What it signs with.
+        #[arg(long, value_enum, default_value_t = Alg::Es256)]
+        alg: Alg,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Alg {
+    /// P-256: every library verifies it.
+    Es256,
+    /// Ed25519.
+    Eddsa,
 }
 
 #[derive(Subcommand)]
@@ -145,10 +169,7 @@ pub fn main() -> i32 {
             explain::explain(&file.config, &url, &method, claims.as_deref(), json)
         }
         Command::Sessions { file, what } => sessions(&file.config, &what),
-        Command::Keygen => {
-            say!("{}", Keys::generate());
-            FINE
-        }
+        Command::Keygen { what } => keygen(what),
         Command::Schema => {
             say!("{:#}", config::schema());
             FINE
@@ -210,6 +231,20 @@ fn demo(port: u16) -> i32 {
     };
     say!("{}", stage.introduction());
     run(Source::new(stage.configuration(), BTreeMap::new()))
+}
+
+fn keygen(what: Option<Keygen>) -> i32 {
+    let text = match what {
+        None | Some(Keygen::Session) => Some(Keys::generate()),
+        Some(Keygen::Assertion { alg: Alg::Es256 }) => Fresh::P256.pem(),
+        Some(Keygen::Assertion { alg: Alg::Eddsa }) => Fresh::Ed25519.pem(),
+    };
+    let Some(text) = text else {
+        eprintln!("midgate: the operating system gives no random bytes");
+        return FAILED;
+    };
+    say!("{text}");
+    FINE
 }
 
 fn health(path: &Path, live: bool) -> i32 {

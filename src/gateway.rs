@@ -181,9 +181,18 @@ fn assemble(
     let mut meters: Vec<RouteMeters> = loaded.route_names.iter().map(|name| RouteMeters::new(name)).collect();
     meters.push(RouteMeters::new("none"));
     let site = Site {
-        shape: Shape { generation, mappings: loaded.mappings, requirements: loaded.requirements },
+        shape: Shape {
+            generation,
+            mappings: loaded.mappings,
+            audiences: loaded.audiences,
+            requirements: loaded.requirements,
+        },
         table: loaded.table,
         contract: loaded.contract,
+        assertions: loaded.assertions.map(|assertions| {
+            let published = assertions.published();
+            (assertions, published)
+        }),
         login,
         sessions: Arc::clone(&shared.sessions),
         pages: loaded.pages,

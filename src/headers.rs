@@ -27,6 +27,8 @@ pub(crate) struct Contract {
     pub(crate) cookies: CookieNames,
     /// Every identity header of every route but `Authorization`, which clients may use on the others.
     pub(crate) identity: Vec<HeaderName>,
+    /// The header of signed identities, where its name is not in our own family.
+    pub(crate) assertion: Option<HeaderName>,
 }
 
 /// What to do to one request before it goes up.
@@ -61,7 +63,7 @@ impl Contract {
             // I3: only the gateway sets the gateway's cookies.
             return self.cookies.is_set_by(value.as_bytes());
         }
-        name.as_str().starts_with("x-midgate-")
+        name.as_str().starts_with("x-midgate-") || self.assertion.as_ref() == Some(name)
     }
 }
 

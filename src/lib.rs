@@ -23,6 +23,7 @@ pub(crate) mod route;
 // state
 pub(crate) mod seal;
 pub(crate) mod signing;
+pub(crate) mod assertion;
 pub(crate) mod session;
 pub(crate) mod enrolment;
 

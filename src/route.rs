@@ -43,7 +43,21 @@ pub(crate) struct Route {
     pub(crate) logout: Vec<String>,
     /// The text that the phone shows at a login for this route.
     pub(crate) dtbd: Option<String>,
+    /// For whom identities are signed; none where they are not.
+    pub(crate) audience: Option<Audience>,
 }
+
+/// Who a signed identity is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Audience {
+    /// Index among the configuration's distinct pairs of audience and mapping: a session keeps its statements by it.
+    pub(crate) id: usize,
+    /// `aud`.
+    pub(crate) text: Box<str>,
+}
+
+/// Where the keys of signed identities are published; outside the prefix, as RFC 8615 wants it.
+pub(crate) const KEYS_PATH: &str = "/.well-known/midgate/jwks.json";
 
 /// A route's host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +96,8 @@ pub(crate) enum Own {
     Session,
     /// The authorization endpoint, and everything below it.
     Auth,
+    /// The public keys of signed identities.
+    Keys,
     Unknown,
 }
 
@@ -259,6 +275,9 @@ impl Endpoints {
         }
         if path == self.logged_out {
             return Some(Own::LoggedOut);
+        }
+        if path == KEYS_PATH {
+            return Some(Own::Keys);
         }
         let rest = path.strip_prefix(self.prefix.as_str())?;
         match rest {

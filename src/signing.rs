@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
 };
+use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Map, Value, json};
 
 /// A key pair with the algorithm that follows from its type.
@@ -29,7 +30,100 @@ enum Pair {
     Ed25519(Ed25519KeyPair),
 }
 
+/// Keys whose private half everybody can read: of RFC 7517 Appendix A, RFC 7515 Appendix A.3, RFC 8037 Appendix A.1, and
+/// of the debugger at jwt.io; by their thumbprints.
+const PUBLISHED: [&str; 6] = [
+    "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
+    "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s",
+    "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U",
+    "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+    "19J8y7Zprt2-QKLjF2I5pVk0OELX6cY2AfaAv1LC_w8",
+    "oGDmHqCJ7yzMkWEkrlZVHkvrHIyQwtlDmeq5ForUHeY",
+];
+
+const OTHER_KIND: &str = "it is no RSA key of 2048 to 4096 bits, no P-256 key and no Ed25519 key";
+
+/// The kinds of key that can be made here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fresh {
+    P256,
+    Ed25519,
+}
+
+impl Fresh {
+    /// A fresh key as PKCS#8 PEM; `None` when the operating system gives no random bytes.
+    pub(crate) fn pem(self) -> Option<String> {
+        let random = SystemRandom::new();
+        let der = match self {
+            Self::P256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random),
+            // Version 1 leaves the public half out: OpenSSL and with it most tools read no version 2.
+            Self::Ed25519 => return Some(pem(&[&ED25519_PKCS8[..], &crate::seal::random::<32>()].concat())),
+        };
+        Some(pem(der.ok()?.as_ref()))
+    }
+}
+
+/// What stands before the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410 §7).
+const ED25519_PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+
+/// What stands before the octets of a P-256 key in PKCS#8 (RFC 5208 §5, RFC 5480 §2.1.1).
+const P256_PKCS8: [u8; 24] = [
+    2, 1, 0, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1,
+    7,
+];
+
+fn pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----", lines.join("\n"))
+}
+
+/// A P-256 key of its older form in the newer one; `None` when it is longer than such keys are.
+fn wrapped(sec1: &[u8]) -> Option<Vec<u8>> {
+    element(0x30, &[&P256_PKCS8[..], &element(4, sec1)?].concat())
+}
+
+/// An element of DER with its length in the one good form (X.690 §10.1).
+fn element(tag: u8, content: &[u8]) -> Option<Vec<u8>> {
+    let length = u8::try_from(content.len()).ok()?;
+    let head = if length < 0x80 { vec![tag, length] } else { vec![tag, 0x81, length] };
+    Some([&head, content].concat())
+}
+
+/// Whether 32 bytes in a row hold fewer than 8 different values, which those of a random key never do.
+fn is_monotonous(der: &[u8]) -> bool {
+    der.windows(32).any(|window| {
+        let mut seen = [false; 256];
+        window.iter().for_each(|byte| seen[usize::from(*byte)] = true);
+        seen.into_iter().filter(|seen| *seen).count() < 8
+    })
+}
+
 impl SigningKey {
+    /// Reads a key of any form that PEM files hold, and refuses what others could know.
+    ///
+    /// # Errors
+    /// It is another kind of key, a broken one, no random one, or a published one.
+    pub(crate) fn from_der(der: &PrivateKeyDer<'_>) -> Result<Self, &'static str> {
+        if is_monotonous(der.secret_der()) {
+            return Err("it has too few different bytes to be random");
+        }
+        let key = match der {
+            PrivateKeyDer::Sec1(sec1) => {
+                Self::from_pkcs8(&wrapped(sec1.secret_sec1_der()).unwrap_or_default())
+            }
+            PrivateKeyDer::Pkcs1(rsa) => RsaKeyPair::from_der(rsa.secret_pkcs1_der())
+                .map(|rsa| Self::new(Pair::Rsa(rsa)))
+                .map_err(|_| OTHER_KIND),
+            other => Self::from_pkcs8(other.secret_der()),
+        }?;
+        if PUBLISHED.contains(&key.kid()) {
+            return Err("it is the sample of a specification or of jwt.io, which everybody knows");
+        }
+        Ok(key)
+    }
+
     /// Reads the DER of a PKCS#8 key: RSA from 2048 bits, P-256 or Ed25519.
     ///
     /// # Errors
@@ -45,13 +139,17 @@ impl SigningKey {
             // OpenSSL leaves the public half out of the file, so that there is nothing to compare.
             Pair::Ed25519(ed25519)
         } else {
-            return Err("it is no RSA key of 2048 to 4096 bits, no P-256 key and no Ed25519 key");
+            return Err(OTHER_KIND);
         };
+        Ok(Self::new(pair))
+    }
+
+    fn new(pair: Pair) -> Self {
         let public = pair.public();
         // RFC 7638 §3: the required members in lexicographic order, without blanks.
         let ordered: BTreeMap<&String, &Value> = public.iter().collect();
         let kid = URL_SAFE_NO_PAD.encode(digest(&SHA256, json!(ordered).to_string().as_bytes()));
-        Ok(Self { pair, public, kid })
+        Self { pair, public, kid }
     }
 
     /// `alg`, which follows from the key and is never a choice at run time.
@@ -172,5 +270,41 @@ mod tests {
         let key = SigningKey::from_pkcs8(&[&head[..], &seed].concat()).unwrap();
         assert_eq!(key.jwk()["x"], "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
         assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    fn read(pem: &str) -> Result<SigningKey, &'static str> {
+        use rustls::pki_types::pem::PemObject as _;
+        SigningKey::from_der(&PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn fresh_keys_are_read_again_and_no_two_are_alike() {
+        for (fresh, alg) in [(Fresh::P256, "ES256"), (Fresh::Ed25519, "EdDSA")] {
+            let (one, two) = (read(&fresh.pem().unwrap()).unwrap(), read(&fresh.pem().unwrap()).unwrap());
+            assert_eq!((one.alg(), two.alg()), (alg, alg));
+            assert_ne!(one.kid(), two.kid());
+        }
+    }
+
+    #[test]
+    fn a_p256_key_in_its_older_form_is_the_same_key() {
+        let new =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+        let new = new.as_ref();
+        // RFC 5208 §5: the older form is what the newer one holds in its octet string.
+        let old = PrivateKeyDer::Sec1(new[29..].to_vec().into());
+        let kid = SigningKey::from_pkcs8(new).unwrap().kid;
+        assert_eq!(SigningKey::from_der(&old).unwrap().kid, kid);
+        assert!(SigningKey::from_der(&PrivateKeyDer::Sec1(vec![0x30; 3].into())).is_err());
+    }
+
+    #[test]
+    fn keys_that_others_could_know_are_refused() {
+        // RFC 8037 Appendix A.1.
+        let seed = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
+        let sample = pem(&[&ED25519_PKCS8[..], &seed].concat());
+        assert!(read(&sample).unwrap_err().contains("sample"));
+        let letter = pem(&[&ED25519_PKCS8[..], &[b'A'; 32]].concat());
+        assert!(read(&letter).unwrap_err().contains("too few different bytes"));
     }
 }

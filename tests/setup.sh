@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Looks for what a make target needs, and installs what is missing from the distribution's packages.
-# usage: tests/setup.sh build|node|chromium|nginx|caddy|proxies|wrk …
+# usage: tests/setup.sh build|node|chromium|nginx|caddy|proxies|python|wrk …
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,6 +28,10 @@ for what in "$@"; do
     nginx) need nginx nginx-light ;;
     caddy) need caddy caddy ;;
     proxies) ;; # Envoy and Traefik, which the distribution does not have: see below
+    python)
+      # The distribution's own Python has the distribution's modules; they bring it along.
+      /usr/bin/python3 -c 'import jwt, cryptography' 2>/dev/null || missing+=(python3-jwt python3-cryptography)
+      ;;
     wrk) need wrk wrk ;;
     *) echo "setup.sh: do not know \"$what\"" >&2; exit 2 ;;
   esac

@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::answers::{self, Caller, failed, note_failure, with_cookies, wrong_method};
-use super::{Arrival, Site, entrance, logout, provider_logout};
+use super::{Arrival, Site, assertion, entrance, logout, provider_logout};
 use crate::identity::is_credential;
 use crate::login::{AGAIN, Answer, Failed, Finished, Jar, LoginError, Return};
 use crate::pages::{Page, WhoAmI};
@@ -44,9 +44,10 @@ pub(crate) async fn answer(site: &Site, arrival: Arrival<'_>, own: Own, body: &[
         }
         Own::FrontchannelLogout if reads => provider_logout::frontchannel(&caller, &view).await,
         Own::Session if reads => who_am_i(&caller, &view).await,
+        Own::Keys if reads => assertion::keys(&caller, &view),
         Own::Callback | Own::Logout => wrong_method(&caller, "GET, HEAD, POST"),
         Own::BackchannelLogout => wrong_method(&caller, "POST"),
-        Own::Login | Own::LoggedOut | Own::FrontchannelLogout | Own::Session => {
+        Own::Login | Own::LoggedOut | Own::FrontchannelLogout | Own::Session | Own::Keys => {
             wrong_method(&caller, "GET, HEAD")
         }
         // The authorization endpoint was answered before: it has no body, and must know the peer.

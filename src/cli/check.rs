@@ -11,7 +11,7 @@ use super::{FAILED, FINE, WRONG, source};
 use crate::config::{self, Findings, Loaded, Problem, ProviderParts, Purpose, Warning};
 use crate::policy::Access;
 use crate::provider::{BearerSettings, ClientAuth, Probe, Provider, PushUse, TokenIssuer};
-use crate::route::Table;
+use crate::route::{KEYS_PATH, Table};
 use crate::upstream::{Place, Server};
 
 /// An upstream that takes longer to accept a connection is told as one that does not answer.
@@ -60,6 +60,8 @@ struct Registration {
     auth: Option<String>,
     /// Routes that answer there only.
     only_auth: Vec<Arc<str>>,
+    /// What applications must know that verify assertions, a line each.
+    assertion: Vec<String>,
 }
 
 impl Registration {
@@ -79,8 +81,31 @@ impl Registration {
             keys,
             auth: answers.then(|| loaded.table.endpoints.path("auth")),
             only_auth,
+            assertion: assertion(loaded),
         }
     }
+}
+
+/// Who signs for whom; nothing without `[assertion]`.
+fn assertion(loaded: &Loaded) -> Vec<String> {
+    let Some(assertions) = &loaded.assertions else { return Vec::new() };
+    let mut lines = vec![
+        format!("header    {}", String::from_utf8_lossy(&assertions.header)),
+        format!("issuer    {}", assertions.issuer),
+        format!("keys      {}{KEYS_PATH}", assertions.issuer),
+    ];
+    for (index, key) in assertions.keys().enumerate() {
+        let does = if index == 0 { "signs" } else { "is published" };
+        lines.push(format!("key       {} {} {does}", key.alg(), key.kid()));
+    }
+    let mut routes: Vec<_> = loaded.table.routes().collect();
+    routes.sort_by_key(|route| route.index);
+    for route in routes {
+        if let Some(audience) = &route.audience {
+            lines.push(format!("audience  {} (route \"{}\")", audience.text, route.id));
+        }
+    }
+    lines
 }
 
 fn tell(path: &Path, findings: &Findings, registration: &Registration, answers: &[String]) {
@@ -111,6 +136,10 @@ fn tell(path: &Path, findings: &Findings, registration: &Registration, answers: 
     if !registration.only_auth.is_empty() {
         say!("routes that answer there only, since they have no upstream:");
         registration.only_auth.iter().for_each(|id| say!("  {id}"));
+    }
+    if !registration.assertion.is_empty() {
+        say!("what applications verify the assertion by:");
+        registration.assertion.iter().for_each(|line| say!("  {line}"));
     }
     say!("{}: fine", path.display());
 }

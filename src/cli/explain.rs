@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{FINE, WRONG, look};
+use crate::assertion::{Statement, Time};
 use crate::clock::unix_now;
 use crate::config::Loaded;
 use crate::headers::{PassToken, permitted};
@@ -86,6 +87,8 @@ fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> an
             if let Some(token) = passed_token(route).filter(|_| permit.identified()) {
                 headers.insert("Authorization".to_owned(), Value::from(format!("Bearer [{token}]")));
             }
+            let identity = identity.as_ref().filter(|_| permit.identified());
+            headers.extend(identity.and_then(|identity| assertion(loaded, route, identity, now)));
             ("permit", if permit.identified() { "met" } else { access_word(route.access) }, headers)
         }
         Decision::Login(ask) => ("login", ask.reason.word(), Map::new()),
@@ -179,6 +182,21 @@ fn passed_token(route: &Route) -> Option<&'static str> {
         PassToken::Access => Some("access_token"),
         PassToken::Id => Some("id_token"),
     }
+}
+
+/// The assertion's header with what it would say, unsigned: what is signed here could be used elsewhere.
+fn assertion(loaded: &Loaded, route: &Route, identity: &Identity, now: u64) -> Option<(String, Value)> {
+    let assertions = loaded.assertions.as_ref()?;
+    // As at the first request of a session.
+    let idle_expires = now.saturating_add(loaded.session.idle.as_secs());
+    let expires = now.saturating_add(loaded.session.lifetime.as_secs());
+    let time = Time { now, expires, idle_expires };
+    let audience = route.audience.as_ref()?;
+    let claims =
+        assertions.claims(Statement { identity, audience, fields: &route.fields, time }, "[new each time]");
+    let text =
+        format!("[{} of key {}, not signed here] {claims}", assertions.signer.alg(), assertions.signer.kid());
+    Some((lossy(&assertions.header), Value::from(text)))
 }
 
 fn access_word(access: Access) -> &'static str {

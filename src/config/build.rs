@@ -1,5 +1,6 @@
 //! From what is written to what each module needs: every problem is noted, and nothing half built leaves here.
 
+mod assertion;
 mod bearer;
 mod claims;
 mod dtbd;
@@ -55,9 +56,11 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
         providers: &providers,
         bearers: &bearers,
         trusts_a_proxy: !file.listen.trusted_proxies.is_empty(),
+        asserts: file.assertion.is_some(),
     };
     let routes = route::routes(file, site, &fields, upstreams, desk);
     let strip = headers::strip(file, &fields, desk.report);
+    let assertions = assertion::assertions(file, &fields, public.as_ref(), &providers, desk);
     let pages = surface::pages(&file.pages, desk);
     let login = session::login(&file.login, file.listen.limits.header, desk.report);
     let session = session::settings(&file.session, desk.report);
@@ -75,8 +78,15 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
         route_names: routes.names,
         upstreams: routes.upstreams,
         mappings: routes.mappings,
+        audiences: routes.audiences,
         requirements: routes.requirements,
-        contract: Contract { strip, cookies: cookies?, identity: fields.identity() },
+        contract: Contract {
+            strip,
+            cookies: cookies?,
+            identity: fields.identity(),
+            assertion: assertion::own_header(file),
+        },
+        assertions: assertions?,
         edge: edge?,
         pages: pages?,
         clear_cookies,

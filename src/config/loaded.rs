@@ -10,6 +10,7 @@ use rustls::sign::CertifiedKey;
 
 use super::Watched;
 use crate::admission::AuditSubject;
+use crate::assertion::Assertions;
 use crate::headers::Contract;
 use crate::pages::Pages;
 use crate::policy::Ladder;
@@ -35,10 +36,12 @@ pub(crate) struct Loaded {
     /// Names of the routes by their indices, for the meters.
     pub(crate) route_names: Vec<String>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
-    /// How many distinct header mappings and requirements the routes have.
+    /// How many distinct header mappings, audiences and requirements the routes have.
     pub(crate) mappings: usize,
+    pub(crate) audiences: usize,
     pub(crate) requirements: usize,
     pub(crate) contract: Contract,
+    pub(crate) assertions: Option<Assertions>,
     pub(crate) edge: proxy::Settings,
     pub(crate) pages: Pages,
     pub(crate) clear_cookies: Vec<String>,

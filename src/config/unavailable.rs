@@ -18,9 +18,7 @@ enum Asks {
 
 /// The key (`*` is every element), when it asks for the capability, and what to do without it.
 const TABLE: &[(&str, Asks, &str)] = &[
-    ("assertion", AtAll, "applications read the identity from the headers"),
     ("telemetry", AtAll, "metrics are at /metrics of the health listener"),
-    ("route.*.audience", AtAll, "applications read the identity from the headers"),
     ("route.*.require.policy_file", AtAll, "use require.claims or require.allow_file"),
     ("session.store", Beyond(&["memory"]), "sessions live in the memory of one gateway"),
     ("upstream.*.balance", Beyond(&["round_robin"]), "requests go to the servers in turn"),
@@ -85,14 +83,14 @@ mod tests {
     fn what_is_not_there_cannot_be_asked_for() {
         let document = json!({
             "session": {"store": "redis://user:hunter2@r"},
-            "route": [{"audience": ""}, {"audience": "x"}],
+            "route": [{"require": {"policy_file": ""}}, {"require": {"policy_file": "p"}}],
             "upstream": [{"balance": "session", "health_check": {}}],
         });
         let mut report = Report::default();
         check(&document, &mut report);
         let keys: Vec<_> = report.problems.iter().map(|p| p.key.as_str()).collect();
         let expected = [
-            "route[1].audience",
+            "route[1].require.policy_file",
             "session.store",
             "upstream[0].balance",
             "upstream[0].health_check",

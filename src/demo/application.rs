@@ -89,6 +89,11 @@ async fn answer(request: Request) -> Response {
                 response.with("Set-Cookie", &format!("{name}={value}; Path=/"))
             })
         }
+        "answer" => {
+            query.iter().fold(Response::new(200, "text/plain", "as asked"), |response, (name, value)| {
+                response.with(name, value)
+            })
+        }
         "hop" => Response::new(200, "text/plain", "hop")
             .with("Connection", "X-Hop")
             .with("X-Hop", "1")

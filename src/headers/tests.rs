@@ -13,6 +13,7 @@ fn contract() -> Contract {
         strip: Strip::new(DEFAULT_STRIP, ["X-Auth-User", "x-auth-ACR", "Employee_Id"]),
         cookies: CookieNames::new("midgate", true, None),
         identity: Vec::new(),
+        assertion: None,
     }
 }
 

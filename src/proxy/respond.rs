@@ -27,8 +27,11 @@ pub(super) async fn write(session: &mut Session, ctx: &mut Ctx, reply: Reply) ->
         head.append_header(name, value)?;
     }
     promise_https(&mut head, ctx)?;
-    // Without a length Pingora would have to close the connection.
-    head.insert_header(header::CONTENT_LENGTH, reply.body.len())?;
+    // RFC 9110 §8.6: the length of a 304 would be that of the body which the client has.
+    if reply.status != StatusCode::NOT_MODIFIED {
+        // Without a length Pingora would have to close the connection.
+        head.insert_header(header::CONTENT_LENGTH, reply.body.len())?;
+    }
     let is_bare = session.req_header().method == Method::HEAD || reply.body.is_empty();
     session.write_response_header(Box::new(head), is_bare).await?;
     if !is_bare {

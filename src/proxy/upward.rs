@@ -78,6 +78,9 @@ pub(super) fn rewrite(incoming: &RequestHeader, request: &mut RequestHeader, ctx
     for (name, value) in passage.identity_headers().iter().chain(&passage.of_connection) {
         request.insert_header(name.clone(), value.clone())?;
     }
+    if let Some((name, value)) = passage.assertion(&ctx.snapshot.site, ctx.now) {
+        request.insert_header(name, value)?;
+    }
     Ok(())
 }
 

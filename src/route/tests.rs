@@ -30,6 +30,7 @@ fn route(index: usize, host: &str, path: &str, methods: &[&str], allow: Quirks) 
         allow_in_path: allow,
         logout: Vec::new(),
         dtbd: None,
+        audience: None,
     })
 }
 

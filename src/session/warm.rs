@@ -1,16 +1,20 @@
-//! What a session has ready for one generation of the configuration: identity headers and standings.
+//! What a session has ready for one generation of the configuration: identity headers, signed statements, standings.
 
 use std::sync::{Arc, OnceLock};
 
+use http::header::HeaderValue;
+
 use super::Session;
+use crate::assertion::{Made, Slot};
 use crate::headers::{Fields, PassToken, Ready, bearer};
 use crate::policy::{Requirement, Standing};
 
-/// How many distinct mappings and requirements a configuration has; made once when it is loaded.
+/// How many distinct mappings, audiences and requirements a configuration has; made once when it is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) generation: u64,
     pub(crate) mappings: usize,
+    pub(crate) audiences: usize,
     pub(crate) requirements: usize,
 }
 
@@ -19,6 +23,7 @@ pub(crate) struct Shape {
 pub(crate) struct Warm {
     shape: Shape,
     ready: Box<[OnceLock<Box<[Ready]>>]>,
+    statements: Box<[Slot]>,
     standings: Box<[OnceLock<Standing>]>,
 }
 
@@ -33,6 +38,7 @@ impl Session {
         let fresh = Arc::new(Warm {
             shape,
             ready: (0..shape.mappings).map(|_| OnceLock::new()).collect(),
+            statements: (0..shape.audiences).map(|_| Slot::default()).collect(),
             standings: (0..shape.requirements).map(|_| OnceLock::new()).collect(),
         });
         self.warm.store(Some(Arc::clone(&fresh)));
@@ -66,6 +72,16 @@ impl Warm {
             Some(slot) => *slot.get_or_init(|| requirement.standing(&session.identity)),
             None => requirement.standing(&session.identity),
         }
+    }
+
+    /// The signed statement for an audience at `now`, made where there is none that holds long enough.
+    pub(crate) fn statement(
+        &self,
+        audience: usize,
+        now: u64,
+        make: impl FnOnce() -> Made,
+    ) -> Option<HeaderValue> {
+        self.statements.get(audience)?.take(now, make)
     }
 
     /// The identity headers of a mapping, ready to insert.

@@ -4,6 +4,7 @@
 mod rig;
 
 mod answers;
+mod assertion;
 mod attacks;
 mod auth_endpoint;
 mod bearer;

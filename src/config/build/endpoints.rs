@@ -4,7 +4,7 @@
 use super::super::file;
 use super::super::problem::Report;
 use super::place;
-use crate::route::Endpoints;
+use crate::route::{Endpoints, KEYS_PATH};
 
 /// Builds `[endpoints]`.
 pub(super) fn endpoints(section: &file::Endpoints, report: &mut Report) -> Option<Endpoints> {
@@ -25,9 +25,10 @@ pub(super) fn endpoints(section: &file::Endpoints, report: &mut Report) -> Optio
     }
     let taken = ["login", "logout", "session", "auth", "logout/backchannel", "logout/frontchannel"]
         .map(|name| format!("{prefix}/{name}"));
+    let taken: Vec<&str> = taken.iter().map(String::as_str).chain([KEYS_PATH]).collect();
     for (key, path) in [named[1], named[2]] {
         let is_described = path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with("/auth/"));
-        if is_described || taken.iter().any(|taken| taken == path) {
+        if is_described || taken.contains(&path) {
             report.problem(
                 key,
                 format!("\"{path}\" is another path of the gateway's own"),

@@ -68,6 +68,12 @@ impl HeaderSets {
         names
     }
 
+    /// The first header of any route that servers could take for one of this name.
+    pub(super) fn twin(&self, name: &str) -> Option<&str> {
+        let fields = self.routes.iter().flatten();
+        fields.map(|field| field.name.as_str()).find(|known| fold(known) == fold(name))
+    }
+
     /// Every name that some template looks up.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.routes.iter().flatten().flat_map(|field| field.template.names())
@@ -117,7 +123,7 @@ fn alike(key: &str, name: &str, twin: &str, report: &mut Report) {
     report.problem(key, message, "keep one of them");
 }
 
-fn is_good_name(name: &str, key: &str, report: &mut Report) -> bool {
+pub(super) fn is_good_name(name: &str, key: &str, report: &mut Report) -> bool {
     if HeaderName::try_from(name).is_err() || name.len() > 128 {
         report.problem(key, format!("\"{name}\" cannot be the name of a header"), "such as \"X-Auth-Name\"");
         return false;
@@ -179,5 +185,6 @@ pub(super) fn strip(file: &File, sets: &HeaderSets, report: &mut Report) -> Stri
         file.strip_headers.as_ref().map_or_else(default, |list| list.iter().map(String::as_str).collect());
     // Authorization is left alone, but for the routes that set it: those remove it themselves.
     let ours = sets.routes.iter().flatten().map(|field| field.name.as_str());
+    let ours = ours.chain(file.assertion.as_ref().map(|section| section.header.as_str()));
     Strip::new(patterns, ours.filter(|name| !name.eq_ignore_ascii_case("authorization")))
 }

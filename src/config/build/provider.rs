@@ -16,7 +16,9 @@ use crate::config::ProviderParts;
 use crate::enrolment::{Enrolments, Learn};
 use crate::login::{Phones, first_level};
 use crate::policy::Ladder;
-use crate::provider::{Alg, Discovery, Endpoints, Keep, PushUse, ResponseMode, Role, Settings, UserInfoUse};
+use crate::provider::{
+    Alg, ClientAuth, Discovery, Endpoints, Keep, PushUse, ResponseMode, Role, Settings, UserInfoUse,
+};
 
 pub(super) use self::request::names as request_names;
 
@@ -36,6 +38,14 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// The id of the key by which the provider knows us, where it is one that signs.
+    pub(super) fn client_kid(&self) -> Option<&str> {
+        match &self.settings.as_ref()?.client_auth {
+            ClientAuth::PrivateKey(key) => Some(key.kid()),
+            ClientAuth::Basic | ClientAuth::Post | ClientAuth::MutualTls(_) => None,
+        }
+    }
+
     /// The whole provider, if nothing is wrong with it.
     pub(super) fn built(self) -> Option<ProviderParts> {
         Some(ProviderParts { settings: self.settings?, ladder: self.ladder, phones: self.phones? })

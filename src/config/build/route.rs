@@ -12,12 +12,12 @@ use super::bearer::KnownBearer;
 use super::headers::HeaderSets;
 use super::provider::Known;
 use super::upstream::Upstreams;
-use super::{Desk, dtbd, place, require, session, upstream};
+use super::{Desk, assertion, dtbd, place, require, session, upstream};
 use crate::headers::{CookieNames, Field, Fields, PassToken, fold};
 use crate::login::is_level4;
 use crate::policy::{Access, Requirement};
 use crate::request::Quirks;
-use crate::route::{HostPattern, Origins, PathPattern, Route};
+use crate::route::{Audience, HostPattern, Origins, PathPattern, Route};
 use crate::upstream::Upstream;
 
 /// What routes stand in.
@@ -29,6 +29,8 @@ pub(super) struct Site<'s> {
     pub(super) bearers: &'s [KnownBearer],
     /// Whether some other proxy may ask at the authorization endpoint.
     pub(super) trusts_a_proxy: bool,
+    /// Whether identities are signed.
+    pub(super) asserts: bool,
 }
 
 /// Every route, built.
@@ -38,6 +40,7 @@ pub(super) struct Routes {
     pub(super) names: Vec<String>,
     pub(super) upstreams: Vec<Arc<Upstream>>,
     pub(super) mappings: usize,
+    pub(super) audiences: usize,
     pub(super) requirements: usize,
 }
 
@@ -83,6 +86,7 @@ pub(super) fn routes(
         names: routes.iter().map(|route| route.id.to_string()).collect(),
         upstreams: upstreams.into_values().flatten().collect(),
         mappings: pool.fields.len(),
+        audiences: pool.audiences.len(),
         requirements: pool.requirements.len(),
         routes,
     })
@@ -107,6 +111,8 @@ fn origins(public: &Url, routes: &[Arc<Route>]) -> Origins {
 #[derive(Default)]
 struct Pool {
     fields: Vec<Arc<Fields>>,
+    /// Each with the index of its mapping, which says what is stated.
+    audiences: Vec<(String, usize)>,
     requirements: Vec<Arc<Requirement>>,
 }
 
@@ -119,6 +125,15 @@ impl Pool {
         let fresh = Arc::new(Fields::new(self.fields.len(), fields.to_vec(), pass_token));
         self.fields.push(Arc::clone(&fresh));
         fresh
+    }
+
+    fn audience(&mut self, text: String, fields: &Fields) -> Audience {
+        let pair = (text, fields.id);
+        let id = self.audiences.iter().position(|known| *known == pair).unwrap_or_else(|| {
+            self.audiences.push(pair.clone());
+            self.audiences.len() - 1
+        });
+        Audience { id, text: pair.0.into() }
     }
 
     fn requirement(&mut self, mut requirement: Requirement) -> Arc<Requirement> {
@@ -202,6 +217,8 @@ impl<'d> Draft<'d, '_> {
         let logout = self.logout(access);
         let dtbd = self.dtbd(access);
         let id = self.id(host.as_ref());
+        let audience =
+            assertion::audience(self.written, id.as_deref(), self.site.asserts, self.key, self.desk.report);
         self.warn_of_what_is_open(access, requirement.as_ref(), bearer.as_deref().unwrap_or_default());
         Some(Route {
             id: id?.into(),
@@ -212,6 +229,7 @@ impl<'d> Draft<'d, '_> {
             upstream: upstream?,
             access,
             requirement: pool.requirement(requirement?),
+            audience: audience?.map(|text| pool.audience(text, &fields)),
             fields,
             bearer: bearer?,
             websocket: self.written.websocket,
