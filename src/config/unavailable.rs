@@ -31,8 +31,6 @@ const TABLE: &[(&str, Asks, &str)] = &[
     ("route.*.audience", AtAll, "applications read the identity from the headers"),
     ("route.*.require.policy_file", AtAll, "use require.claims or require.allow_file"),
     ("session.store", Beyond(&["memory"]), "sessions live in the memory of one gateway"),
-    ("upstream.*.balance", Beyond(&["round_robin"]), "requests go to the servers in turn"),
-    ("upstream.*.health_check", AtAll, "a server that does not answer is skipped request by request"),
 ];
 
 /// Notes every key that asks for something that is not there.
@@ -95,19 +93,11 @@ mod tests {
             "session": {"store": "redis://user:hunter2@r"},
             "listen": {"h2c": true, "proxy_protocol": false, "tls": {"hsts": "1y"}},
             "route": [{"audience": ""}, {"audience": "x"}],
-            "upstream": [{"balance": "session", "health_check": {}}],
         });
         let mut report = Report::default();
         check(&document, &mut report);
         let keys: Vec<_> = report.problems.iter().map(|p| p.key.as_str()).collect();
-        let expected = [
-            "listen.h2c",
-            "listen.tls.hsts",
-            "route[1].audience",
-            "session.store",
-            "upstream[0].balance",
-            "upstream[0].health_check",
-        ];
+        let expected = ["listen.h2c", "listen.tls.hsts", "route[1].audience", "session.store"];
         assert_eq!(keys, expected);
         assert!(report.problems.iter().all(|p| p.message.contains("not available in this version")));
         assert!(!report.problems[3].message.contains("hunter2"));

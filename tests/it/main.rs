@@ -25,3 +25,4 @@ mod proxying;
 mod refresh;
 mod third_party_login;
 mod tidy;
+mod upstreams;
