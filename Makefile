@@ -27,7 +27,7 @@ test-rust:
 test-real:
 	@tests/setup.sh build node nginx
 	cargo build --locked
-	cd tests/real && node --test --test-concurrency=1 provider.test.mjs nginx.test.mjs deploy.test.mjs
+	cd tests/real && node --test --test-concurrency=1 provider.test.mjs nginx.test.mjs http2.test.mjs deploy.test.mjs
 
 test-browser:
 	@tests/setup.sh build node chromium
