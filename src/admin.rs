@@ -64,7 +64,7 @@ impl ServeHttp for HealthApp {
 }
 
 impl Status {
-    /// Ready unless not yet listening or draining; a provider that is down only degrades.
+    /// Ready unless not yet listening or draining; a provider or an upstream's server that is down only degrades.
     fn ready(&self) -> Reply {
         let snapshot = self.current.load();
         let mut degraded = false;
@@ -82,6 +82,12 @@ impl Status {
         let issuers = site.bearers.issuers();
         let bearers: Map<String, Value> =
             issuers.map(|issuer| (issuer.id().to_string(), told(issuer.health()))).collect();
+        let mut upstreams: Map<String, Value> =
+            snapshot.peers.ids().map(|id| (id.to_owned(), json!({ "status": "ok" }))).collect();
+        for (id, down) in snapshot.peers.down() {
+            degraded = true;
+            upstreams.insert(id.to_owned(), json!({ "status": "degraded", "down": down }));
+        }
         let refusal = match (self.listening.load(Ordering::Acquire), self.draining.load(Ordering::Acquire)) {
             (_, true) => Some("draining"),
             (false, false) => Some("starting"),
@@ -91,7 +97,7 @@ impl Status {
         let status = if refusal.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
         let checks = json!({
             "listeners": { "status": refusal.unwrap_or("ok") }, "store": { "status": "ok" },
-            "providers": providers, "bearers": bearers
+            "providers": providers, "bearers": bearers, "upstreams": upstreams
         });
         Reply::json(status, &json!({ "status": word, "checks": checks }))
     }

@@ -27,7 +27,7 @@ use crate::admission::{Bearers, Site};
 use crate::config::{Listen, Loaded, ProviderParts};
 use crate::login::{Consumed, Door, Login, consumed};
 use crate::provider::{BearerSettings, Provider, TokenIssuer};
-use crate::proxy::{Bounds, Doorkeeper, Edge, Gateway, Peers, Serves, Snapshot};
+use crate::proxy::{ATTEMPTS, Bounds, Doorkeeper, Edge, Gateway, Peers, Serves, Snapshot};
 use crate::seal::Keys;
 use crate::session::{Sessions, Shape};
 use crate::telemetry::{RouteMeters, describe};
@@ -203,7 +203,8 @@ fn assemble(
         clear_cookies: loaded.clear_cookies,
         audit_subject: loaded.audit_subject,
     };
-    Ok(Snapshot { site, edge: loaded.edge, peers: Peers::new(&loaded.upstreams, generation), meters })
+    let peers = Peers::new(&loaded.upstreams, generation, old.map(|old| &old.peers));
+    Ok(Snapshot { site, edge: loaded.edge, peers, meters })
 }
 
 /// Issuers of tokens; tokens that the old generation has verified are verified anew.
@@ -237,6 +238,7 @@ fn server_conf(listen: &Listen) -> ServerConf {
     ServerConf {
         threads: listen.workers,
         upstream_keepalive_pool_size: 512,
+        max_retries: ATTEMPTS,
         // The signal handler waits for requests under way and ends the process itself.
         grace_period_seconds: Some(shutdown::LONGEST.as_secs()),
         graceful_shutdown_timeout_seconds: Some(1),

@@ -3,6 +3,7 @@
 //! *Never:* a decision. What is forwarded is what `admission` permitted.
 //! *Source:* RFC 9110 §7.6 (forwarding), RFC 9112; ARCHITECTURE "One request".
 
+mod check;
 mod ctx;
 mod doorkeeper;
 mod exchange;
@@ -11,6 +12,7 @@ mod measured;
 mod opening;
 mod peers;
 mod respond;
+mod standing;
 mod upward;
 
 use std::net::IpAddr;
@@ -40,7 +42,7 @@ pub(crate) use self::doorkeeper::Doorkeeper;
 pub(crate) use self::exchange::{Bounds, Edge};
 #[cfg(feature = "bench")]
 pub(crate) use self::measured::{Incoming, Outgoing, through};
-pub(crate) use self::peers::Peers;
+pub(crate) use self::peers::{ATTEMPTS, Peers};
 
 /// How the edge treats connections and bodies.
 #[derive(Debug, Clone)]
@@ -180,10 +182,10 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         // I1: without a permit there is no upstream.
-        let Some(passage) = &ctx.passage else {
+        if ctx.passage.is_none() {
             return Error::e_explain(ErrorType::InternalError, "no permit");
-        };
-        ctx.snapshot.peers.choose(&passage.route.upstream, &mut ctx.turn, ctx.upgrade).await
+        }
+        ctx.snapshot.peers.choose(&mut ctx.way, ctx.now, ctx.upgrade).await
     }
 
     fn fail_to_connect(
@@ -195,12 +197,15 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         // Nothing was sent yet, so that another server may be asked whatever the method is.
         let peers = &ctx.snapshot.peers;
-        let places = ctx.passage.as_ref().map_or(0, |passage| peers.places(&passage.route.upstream));
-        ctx.attempts += 1;
-        if ctx.attempts < places {
-            ctx.turn = ctx.turn.wrapping_add(1);
+        if *error.etype() == ErrorType::H2Error && !ctx.is_stale_noted {
+            // A connection in use that took no further request; the server itself may be well.
+            ctx.is_stale_noted = true;
             error.set_retry(true);
+            return error;
         }
+        peers.note_failure(&ctx.way);
+        ctx.attempts += 1;
+        error.set_retry(ctx.attempts < peers.places(&ctx.way));
         error
     }
 
@@ -325,15 +330,15 @@ impl ProxyHttp for Gateway {
     async fn connected_to_upstream(
         &self,
         _session: &mut Session,
-        _reused: bool,
+        reused: bool,
         _peer: &HttpPeer,
         #[cfg(unix)] _fd: std::os::unix::io::RawFd,
         _digest: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
         ctx.connected = true;
-        if let Some(passage) = ctx.passage.as_ref().filter(|_| ctx.attempts > 0) {
-            ctx.snapshot.peers.note_good(&passage.route.upstream, ctx.turn);
+        if !reused {
+            ctx.snapshot.peers.note_connection(&ctx.way);
         }
         Ok(())
     }
@@ -361,7 +366,7 @@ impl Gateway {
             }
             ctx.upgrade = true;
         }
-        ctx.turn = ctx.snapshot.peers.turn(&passage.route.upstream);
+        ctx.way = ctx.snapshot.peers.begin(&passage.route.upstream, || ctx.affinity(&passage));
         ctx.route = Some(Arc::clone(&passage.route));
         ctx.passage = Some(passage);
         Ok(false)

@@ -2,9 +2,9 @@
 //!
 //! The field dictionary: `request.id`, `request.method`, `request.host`, `request.path` (never the query),
 //! `client.address`, `route.name`, `session.ref` (a short hash), `policy.reason`, `login.step`, `provider.name`,
-//! `response.status`, `duration_ms`, `error.source`, `audit.left_out` and `log.suppressed` (events of a flood that were
-//! not written). Never: tokens, codes, state, nonce, cookies, keys, claim values, phone numbers, query strings, bodies
-//! (I8).
+//! `response.status`, `duration_ms`, `error.source`, `upstream.name`, `upstream.server`, `upstream.reason` (a word),
+//! `audit.left_out` and `log.suppressed` (events of a flood that were not written). Never: tokens, codes, state, nonce,
+//! cookies, keys, claim values, phone numbers, query strings, bodies (I8).
 
 mod flood;
 mod log;
@@ -97,6 +97,10 @@ pub(crate) fn describe() {
     describe_counter!("midgate_provider_errors_total", "Faults of providers, by reason");
     describe_counter!("midgate_log_suppressed_total", "Warnings left out of the log, too many of one kind");
     describe_counter!("midgate_reloads_total", "Reloads of the configuration, by result");
+    describe_gauge!(
+        "midgate_upstream_up",
+        "1 while a server is in use, 0 while it is out, by upstream and server"
+    );
     describe_gauge!("midgate_build_info", "Always 1, labelled with the version");
     metrics::gauge!("midgate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     metrics::gauge!("midgate_sessions").set(0.0);

@@ -3,21 +3,50 @@
 //!
 //! *Never:* Pingora's peers, or name resolution; `proxy` makes connections of this.
 
+mod choice;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::secret::SecretBytes;
+
+pub(crate) use self::choice::{Choice, digest, rendezvous};
 
 /// One application, on one or more servers.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     /// Id in the configuration, or the address.
     pub(crate) id: String,
+    /// At most `MOST_SERVERS`; without any nothing is ever forwarded.
     pub(crate) servers: Vec<Server>,
+    pub(crate) balance: Balance,
+    pub(crate) health_check: Option<HealthCheck>,
     pub(crate) timeouts: Timeouts,
     pub(crate) host_header: HostHeader,
-    next: AtomicUsize,
+}
+
+/// Servers of one upstream: a request notes in one word which of them it has tried.
+pub(crate) const MOST_SERVERS: usize = 64;
+
+/// How the server of a request is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Balance {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// The one with the fewest exchanges under way.
+    LeastConnections,
+    /// The same one for a session, or for a client without one, as long as it is there.
+    Session,
+}
+
+/// How servers are asked whether they are well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HealthCheck {
+    /// Path and query of the question.
+    pub(crate) path: String,
+    /// Between two questions, and at most for an answer.
+    pub(crate) interval: Duration,
 }
 
 /// One address of an application.
@@ -26,6 +55,17 @@ pub(crate) struct Server {
     pub(crate) place: Place,
     /// Set for https.
     pub(crate) tls: Option<Tls>,
+    pub(crate) speech: Speech,
+}
+
+/// Which HTTP a server is spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speech {
+    Http1,
+    /// HTTP/2 at once, without TLS (RFC 9113 §3.3).
+    Http2,
+    /// HTTP/2 or HTTP/1.1, as the server takes by ALPN (RFC 7301).
+    Negotiated,
 }
 
 /// Where a server listens.
@@ -82,29 +122,38 @@ pub(crate) enum HostHeader {
 }
 
 impl Upstream {
-    /// An upstream; without servers nothing is ever forwarded.
-    pub(crate) fn new(id: String, servers: Vec<Server>, timeouts: Timeouts, host_header: HostHeader) -> Self {
-        Self { id, servers, timeouts, host_header, next: AtomicUsize::new(0) }
-    }
-
     /// What stands for the upstream of a route that forwards nothing.
     pub(crate) fn nowhere() -> Self {
-        Self::new(String::new(), Vec::new(), Timeouts::default(), HostHeader::Keep)
+        Self {
+            id: String::new(),
+            servers: Vec::new(),
+            balance: Balance::RoundRobin,
+            health_check: None,
+            timeouts: Timeouts::default(),
+            host_header: HostHeader::Keep,
+        }
     }
 
     /// Whether there is a server at all.
     pub(crate) fn is_somewhere(&self) -> bool {
         !self.servers.is_empty()
     }
+}
 
-    /// Takes this request's turn; a further attempt asks for the turn after it.
-    pub(crate) fn turn(&self) -> usize {
-        self.next.fetch_add(1, Ordering::Relaxed)
+impl Server {
+    /// How the server is written in the configuration, for people and metrics.
+    pub(crate) fn address(&self) -> String {
+        match (&self.place, self.speech) {
+            (Place::Unix(_), _) => self.place.to_string(),
+            (place, Speech::Http1) => format!("http://{place}"),
+            (place, Speech::Http2) => format!("h2c://{place}"),
+            (place, Speech::Negotiated) => format!("https://{place}"),
+        }
     }
 
-    /// The server whose turn it is.
-    pub(crate) fn server(&self, turn: usize) -> Option<&Server> {
-        self.servers.get(turn.checked_rem(self.servers.len())?)
+    /// `host:port` as it stands in a `Host` header.
+    pub(crate) fn authority(&self) -> String {
+        self.place.authority(self.tls.is_some())
     }
 }
 
@@ -119,7 +168,7 @@ impl std::fmt::Display for Place {
 
 impl Place {
     /// `host:port` as it stands in a `Host` header; a socket has no name.
-    pub(crate) fn authority(&self, tls: bool) -> String {
+    fn authority(&self, tls: bool) -> String {
         match self {
             Self::Unix(_) => "localhost".to_owned(),
             Self::Tcp { host, port } if *port == if tls { 443 } else { 80 } => host.clone(),

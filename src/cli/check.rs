@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::net::{TcpStream, UnixStream};
 
 use super::{FAILED, FINE, WRONG, source};
 use crate::config::{self, Findings, Loaded, Problem, ProviderParts, Purpose, Warning};
 use crate::policy::Access;
 use crate::provider::{BearerSettings, ClientAuth, Probe, Provider, PushUse, TokenIssuer};
+use crate::proxy::Peers;
 use crate::route::{KEYS_PATH, Table};
-use crate::upstream::{Place, Server};
 
 /// An upstream that takes longer to accept a connection is told as one that does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -182,20 +181,19 @@ async fn ask_all(loaded: Loaded, findings: &mut Findings) -> Vec<String> {
         }
     }
     ask_issuers(loaded.bearers, &mut answers, findings).await;
-    for upstream in &loaded.upstreams {
-        for server in &upstream.servers {
-            let address = server.place.to_string();
-            match connect(server).await {
-                Ok(()) => {
-                    answers.push(format!("upstream \"{}\" accepts connections at {address}", upstream.id))
-                }
-                Err(error) => findings.problems.push(Problem {
-                    key: "upstream".to_owned(),
-                    line: None,
-                    message: format!("upstream \"{}\" does not answer at {address}: {error}", upstream.id),
-                    hint: "see that the application runs and listens there".to_owned(),
-                }),
-            }
+    let origins = &loaded.table.origins;
+    let host = origins.authority(origins.public_host());
+    for (id, address, probed) in Peers::new(&loaded.upstreams, 0, None).probe(&host, PATIENCE).await {
+        match probed {
+            Ok(told) => answers.push(format!("upstream \"{id}\" at {address} {told}")),
+            Err(error) => findings.problems.push(Problem {
+                key: "upstream".to_owned(),
+                line: None,
+                message: format!("upstream \"{id}\" cannot be used at {address}: {error}"),
+                hint:
+                    "see that the application runs and listens there, and that tls and health_check are right"
+                        .to_owned(),
+            }),
         }
     }
     answers
@@ -244,20 +242,5 @@ fn warn_of_what_is_never_fresh(table: &Table, id: &Arc<str>, findings: &mut Find
         if !findings.warnings.contains(&warning) {
             findings.warnings.push(warning);
         }
-    }
-}
-
-async fn connect(server: &Server) -> Result<(), String> {
-    let connected = async {
-        match &server.place {
-            Place::Unix(path) => UnixStream::connect(path).await.map(drop),
-            Place::Tcp { host, port } => {
-                TcpStream::connect((host.trim_matches(['[', ']']), *port)).await.map(drop)
-            }
-        }
-    };
-    match tokio::time::timeout(PATIENCE, connected).await {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no connection within {}s", PATIENCE.as_secs())),
     }
 }

@@ -31,7 +31,7 @@ pub(crate) use self::session::{Cookie, Session};
 pub(crate) use self::surface::{
     AuditSubject, ClientAddress, Endpoints, Listen, ListenTls, Log, LogFormat, LogLevel, Login, Logout, Pages,
 };
-pub(crate) use self::upstream::{Upstream, UpstreamTls};
+pub(crate) use self::upstream::{Balance, HealthCheck, Upstream, UpstreamTls};
 pub(crate) use self::value::{Hidden, Many, OrFalse};
 
 /// The configuration of a gateway.

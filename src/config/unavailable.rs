@@ -21,8 +21,6 @@ const TABLE: &[(&str, Asks, &str)] = &[
     ("telemetry", AtAll, "metrics are at /metrics of the health listener"),
     ("route.*.require.policy_file", AtAll, "use require.claims or require.allow_file"),
     ("session.store", Beyond(&["memory"]), "sessions live in the memory of one gateway"),
-    ("upstream.*.balance", Beyond(&["round_robin"]), "requests go to the servers in turn"),
-    ("upstream.*.health_check", AtAll, "a server that does not answer is skipped request by request"),
 ];
 
 /// Notes every key that asks for something that is not there.
@@ -84,17 +82,11 @@ mod tests {
         let document = json!({
             "session": {"store": "redis://user:hunter2@r"},
             "route": [{"require": {"policy_file": ""}}, {"require": {"policy_file": "p"}}],
-            "upstream": [{"balance": "session", "health_check": {}}],
         });
         let mut report = Report::default();
         check(&document, &mut report);
         let keys: Vec<_> = report.problems.iter().map(|p| p.key.as_str()).collect();
-        let expected = [
-            "route[1].require.policy_file",
-            "session.store",
-            "upstream[0].balance",
-            "upstream[0].health_check",
-        ];
+        let expected = ["route[1].require.policy_file", "session.store"];
         assert_eq!(keys, expected);
         assert!(report.problems.iter().all(|p| p.message.contains("not available in this version")));
         assert!(!report.problems[1].message.contains("hunter2"));

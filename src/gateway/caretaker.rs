@@ -65,13 +65,16 @@ impl BackgroundService for Caretaker {
     }
 }
 
-/// Keeps every provider and issuer of a generation warm until the token is cancelled.
+/// Keeps every provider and issuer of a generation warm, and asks its upstreams for their health, until the token is
+/// cancelled.
 fn warm(snapshot: &Snapshot) -> CancellationToken {
     let stop = CancellationToken::new();
     let providers = snapshot.site.login.doors.values().map(|door| &door.provider);
     for provider in providers.chain(snapshot.site.bearers.issuers().map(TokenIssuer::provider)) {
         tokio::spawn(Arc::clone(provider).keep_warm(stop.clone()));
     }
+    let origins = &snapshot.site.table.origins;
+    snapshot.peers.watch(&origins.authority(origins.public_host()), &stop);
     stop
 }
 

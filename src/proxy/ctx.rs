@@ -13,6 +13,7 @@ use pingora_core::{Error, ErrorSource, ErrorType};
 use pingora_http::RequestHeader;
 
 use super::Snapshot;
+use super::peers::Way;
 use crate::admission::{Arrival, Passage};
 use crate::clock::unix_now;
 use crate::request::{Certificate, forwarded_client, host_of};
@@ -20,6 +21,7 @@ use crate::route::Route;
 use crate::seal::random;
 use crate::session::Holder;
 use crate::telemetry::ACCESS;
+use crate::upstream::digest;
 
 /// How much of a client's address the log shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +41,11 @@ pub(crate) struct Ctx {
     pub(crate) route: Option<Arc<Route>>,
     pub(crate) reason: &'static str,
     pub(crate) status: u16,
-    pub(crate) turn: usize,
+    pub(crate) way: Way,
+    /// Connections that did not come about.
     pub(crate) attempts: usize,
+    /// A connection in use was found to take nothing more.
+    pub(crate) is_stale_noted: bool,
     pub(crate) connected: bool,
     /// The request may become a tunnel.
     pub(crate) upgrade: bool,
@@ -88,8 +93,9 @@ impl Ctx {
             route: None,
             reason: "",
             status: 0,
-            turn: 0,
+            way: Way::default(),
             attempts: 0,
+            is_stale_noted: false,
             connected: false,
             upgrade: false,
             received: 0,
@@ -188,6 +194,16 @@ impl Ctx {
         u128::from(self.received) * 1000 < u128::from(least_rate) * late.as_millis()
     }
 
+    /// By what a request stays with its server: its session, or else its client.
+    pub(super) fn affinity(&self, passage: &Passage) -> Option<u64> {
+        // The session's key is a hash already.
+        let session = passage.session.as_ref().and_then(|(session, _)| session.key.first_chunk::<8>());
+        session.map(|start| u64::from_be_bytes(*start)).or_else(|| match self.client.or(self.peer)? {
+            IpAddr::V4(client) => Some(digest(&client.octets())),
+            IpAddr::V6(client) => Some(digest(&client.octets())),
+        })
+    }
+
     fn client(&self) -> String {
         let client = self.client.or(self.peer);
         let truncated = |peer: IpAddr| {
@@ -233,7 +249,7 @@ impl Drop for Ctx {
 }
 
 /// Why an exchange broke off, as a word.
-fn reason_of(error: &Error) -> &'static str {
+pub(super) fn reason_of(error: &Error) -> &'static str {
     match (error.esource(), error.etype()) {
         (_, ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout) => "upstream-connect-timeout",
         (_, ErrorType::ConnectRefused) => "upstream-refused",

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
+use http::Version;
 use http::header::{self, HeaderValue};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
@@ -53,6 +54,9 @@ pub(super) fn rewrite(incoming: &RequestHeader, request: &mut RequestHeader, ctx
     for name in &changes.remove {
         request.remove_header(name);
     }
+    if incoming.version == Version::HTTP_2 && request.version == Version::HTTP_2 {
+        end_hop(request)?;
+    }
     if passage.route.fields.sets_authorization {
         request.remove_header(&header::AUTHORIZATION);
     }
@@ -80,6 +84,19 @@ pub(super) fn rewrite(incoming: &RequestHeader, request: &mut RequestHeader, ctx
     }
     if let Some((name, value)) = passage.assertion(&ctx.snapshot.site, ctx.now) {
         request.insert_header(name, value)?;
+    }
+    Ok(())
+}
+
+/// Takes out what ends at this hop; Pingora does so itself unless both sides speak HTTP/2 (RFC 9110 §7.6.1).
+fn end_hop(request: &mut RequestHeader) -> Result<()> {
+    for name in [header::TE, header::TRAILER, header::PROXY_AUTHORIZATION, header::PROXY_AUTHENTICATE] {
+        request.remove_header(&name);
+    }
+    // Trailers pass from HTTP/2 to HTTP/2, and servers of gRPC insist on being told so (RFC 9110 §10.1.4).
+    let kind = request.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    if kind.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc")) {
+        request.insert_header(header::TE, HeaderValue::from_static("trailers"))?;
     }
     Ok(())
 }
@@ -134,8 +151,8 @@ fn set_host(request: &mut RequestHeader, passage: &Passage, ctx: &Ctx) -> Result
     match &upstream.host_header {
         HostHeader::Keep => Ok(()),
         HostHeader::Name(name) => request.insert_header(header::HOST, name.as_str()),
-        HostHeader::Upstream => match upstream.server(ctx.turn) {
-            Some(server) => request.insert_header(header::HOST, server.place.authority(server.tls.is_some())),
+        HostHeader::Upstream => match upstream.servers.get(ctx.way.server()) {
+            Some(server) => request.insert_header(header::HOST, server.authority()),
             None => Ok(()),
         },
     }
@@ -161,6 +178,21 @@ fn target<'r>(incoming: &'r RequestHeader, passage: &Passage) -> Cow<'r, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn te_goes_on_for_grpc_and_ends_here_otherwise() {
+        for (kind, te) in [("application/grpc+proto", Some("trailers")), ("application/json", None)] {
+            let mut request = RequestHeader::build("POST", b"/", None).unwrap();
+            for (name, value) in [("content-type", kind), ("te", "trailers"), ("trailer", "x")] {
+                request.insert_header(name, value).unwrap();
+            }
+            request.insert_header("proxy-authorization", "Basic abc").unwrap();
+            end_hop(&mut request).unwrap();
+            assert_eq!(request.headers.get("te").map(HeaderValue::as_bytes), te.map(str::as_bytes), "{kind}");
+            assert!(request.headers.get("trailer").is_none());
+            assert!(request.headers.get("proxy-authorization").is_none());
+        }
+    }
 
     #[test]
     fn addresses_are_written_as_everybody_writes_them() {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use url::Url;
 
 use super::*;
-use crate::upstream::{HostHeader, Timeouts};
+use crate::upstream::{Balance, HostHeader, Timeouts, Upstream};
 
 fn route(index: usize, host: &str, path: &str, methods: &[&str], allow: Quirks) -> Arc<Route> {
     Arc::new(Route {
@@ -20,7 +20,14 @@ fn route(index: usize, host: &str, path: &str, methods: &[&str], allow: Quirks) 
             PathPattern::Exact(path.into())
         },
         methods: methods.iter().map(|m| Method::from_bytes(m.as_bytes()).unwrap()).collect(),
-        upstream: Arc::new(Upstream::new("u".into(), Vec::new(), Timeouts::default(), HostHeader::Keep)),
+        upstream: Arc::new(Upstream {
+            id: "u".into(),
+            servers: Vec::new(),
+            balance: Balance::RoundRobin,
+            health_check: None,
+            timeouts: Timeouts::default(),
+            host_header: HostHeader::Keep,
+        }),
         access: Access::Required,
         requirement: Arc::default(),
         fields: Arc::default(),

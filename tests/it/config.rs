@@ -108,6 +108,30 @@ fn foot_guns_are_exit_2() {
         ("admin over TCP without a token", with("", "", "[listen]\nadmin = \"127.0.0.1:9090\"\n")),
         ("a wildcard without a domain", with("", "host = \"*.example.ch\"\n", "")),
         ("an upstream with a path", with("", "", "").replace("3000", "3000/x")),
+        (
+            "a health check without a path",
+            with(
+                "",
+                "",
+                "[[upstream]]\nid = \"a\"\nservers = [\"http://a\"]\nhealth_check = { path = \"health\" }\n",
+            ),
+        ),
+        (
+            "a health check without a pause",
+            with(
+                "",
+                "",
+                "[[upstream]]\nid = \"a\"\nservers = [\"http://a\"]\nhealth_check = { interval = \"0s\" }\n",
+            ),
+        ),
+        (
+            "an unknown balance",
+            with("", "", "[[upstream]]\nid = \"a\"\nservers = [\"http://a\"]\nbalance = \"random\"\n"),
+        ),
+        (
+            "too many servers",
+            with("", "", &format!("[[upstream]]\nid = \"a\"\nservers = {:?}\n", vec!["http://a"; 65])),
+        ),
         ("a missing file", with("ca_file = \"nowhere.pem\"\n", "", "")),
         ("a duration without unit", with("", "", "[login]\ntimeout = 15\n")),
         ("a route without upstream", format!("{top}{provider}[[route]]\npath = \"/\"\n")),

@@ -30,3 +30,4 @@ mod refresh;
 mod third_party_login;
 mod tidy;
 mod tls;
+mod upstreams;

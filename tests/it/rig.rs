@@ -4,6 +4,7 @@ pub mod browser;
 pub mod gateway;
 #[allow(dead_code, reason = "a rig offers more than each story takes")]
 pub mod http2;
+pub mod servers;
 pub mod tls;
 pub mod wire;
 

@@ -12,7 +12,7 @@ use super::super::Address;
 use super::super::problem::Report;
 use crate::request;
 use crate::route::HostPattern;
-use crate::upstream::Place;
+use crate::upstream::{Place, Speech};
 
 /// Reads `public_url`: https, or http on this machine; an origin and nothing else.
 pub(super) fn public_url(text: &str, report: &mut Report) -> Option<Url> {
@@ -79,12 +79,24 @@ pub(super) fn listener(text: &str, key: &str, report: &mut Report) -> Option<Add
     address.map(Address::Tcp)
 }
 
-/// Reads an upstream's address: where it is, and the host name to verify when it is https.
-pub(super) fn server(text: &str, key: &str, report: &mut Report) -> Option<(Place, Option<String>)> {
+/// An upstream's address as it is written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) place: Place,
+    pub(super) speech: Speech,
+    /// The host's name to verify when it is https.
+    pub(super) name: Option<String>,
+}
+
+/// Reads an upstream's address.
+pub(super) fn server(text: &str, key: &str, report: &mut Report) -> Option<Written> {
     if let Some(path) = text.strip_prefix("unix:") {
-        return socket(path, text, key, report).map(|path| (Place::Unix(path.to_owned()), None));
+        let place = Place::Unix(socket(path, text, key, report)?.to_owned());
+        return Some(Written { place, speech: Speech::Http1, name: None });
     }
-    let fault = match Url::parse(text) {
+    // To the URL standard h2c is no scheme with a host to be read as that of http is.
+    let prior_knowledge = text.strip_prefix("h2c://").map(|rest| format!("http://{rest}"));
+    let fault = match Url::parse(prior_knowledge.as_deref().unwrap_or(text)) {
         Err(_) => "is no URL",
         Ok(url) if !matches!(url.scheme(), "http" | "https") => "is no address",
         Ok(url) if !url.username().is_empty() || url.password().is_some() => "holds a user name",
@@ -94,13 +106,18 @@ pub(super) fn server(text: &str, key: &str, report: &mut Report) -> Option<(Plac
         Ok(url) => match (url.host_str(), url.port_or_known_default()) {
             (Some(host), Some(port)) if port != 0 => {
                 let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-                let name = (url.scheme() == "https").then_some(bare);
-                return Some((Place::Tcp { host: host.to_owned(), port }, name));
+                let (speech, name) = match (url.scheme(), &prior_knowledge) {
+                    ("https", _) => (Speech::Negotiated, Some(bare)),
+                    (_, Some(_)) => (Speech::Http2, None),
+                    (_, None) => (Speech::Http1, None),
+                };
+                return Some(Written { place: Place::Tcp { host: host.to_owned(), port }, speech, name });
             }
             _ => "has no host or no port",
         },
     };
-    const ACCEPTED: &str = "accepted: \"http://host:port\", \"https://host:port\", \"unix:/path\"";
+    const ACCEPTED: &str =
+        "accepted: \"http://host:port\", \"https://host:port\", \"h2c://host:port\", \"unix:/path\"";
     report.problem(
         key,
         format!("\"{}\" {fault}; {ACCEPTED}", without_password(text)),
@@ -225,7 +242,14 @@ mod tests {
 
     #[test]
     fn upstream_addresses_are_host_and_port() {
-        for text in ["http://127.0.0.1:3000", "https://erp:8443/", "unix:/run/a.sock", "http://[::1]:80"] {
+        for text in [
+            "http://127.0.0.1:3000",
+            "https://erp:8443/",
+            "unix:/run/a.sock",
+            "http://[::1]:80",
+            "h2c://erp:50051",
+            "h2c://[::1]",
+        ] {
             assert!(!refuses(|report| server(text, "k", report).is_some()), "{text}");
         }
         for text in [
@@ -238,14 +262,27 @@ mod tests {
             "unix:/a/",
             "ftp://a",
             "http://a:0",
+            "h2c:a",
+            "h2c://a/x",
+            "h2://a:1",
+            "grpc://a:1",
         ] {
             assert!(refuses(|report| server(text, "k", report).is_some()), "{text}");
         }
         let mut report = Report::default();
-        let (place, name) = server("https://10.0.0.5", "k", &mut report).unwrap();
+        let mut read = |text| server(text, "k", &mut report).unwrap();
+        let place = |host: &str, port| Place::Tcp { host: host.into(), port };
         assert_eq!(
-            (place, name),
-            (Place::Tcp { host: "10.0.0.5".into(), port: 443 }, Some("10.0.0.5".into()))
+            read("https://10.0.0.5"),
+            Written {
+                place: place("10.0.0.5", 443),
+                speech: Speech::Negotiated,
+                name: Some("10.0.0.5".into())
+            }
+        );
+        assert_eq!(
+            read("h2c://ERP:50051"),
+            Written { place: place("erp", 50051), speech: Speech::Http2, name: None }
         );
     }
 

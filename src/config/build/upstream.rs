@@ -8,9 +8,11 @@ use rustls::pki_types::PrivateKeyDer;
 use super::super::file::{self, UpstreamTls};
 use super::super::problem::nearest;
 use super::Desk;
-use super::place::{server, stays_here};
+use super::place::{Written, server, stays_here};
 use crate::secret::SecretBytes;
-use crate::upstream::{ClientCertificate, HostHeader, Server, Timeouts, Tls, Upstream};
+use crate::upstream::{
+    Balance, ClientCertificate, HealthCheck, HostHeader, MOST_SERVERS, Server, Timeouts, Tls, Upstream,
+};
 
 /// Every upstream by the word that routes use for it; those that cannot be used have none.
 pub(super) type Upstreams = BTreeMap<String, Option<Arc<Upstream>>>;
@@ -45,15 +47,25 @@ pub(super) fn find(
         let known = upstreams.keys().map(String::as_str).filter(|id| !id.is_empty());
         let hint = match nearest(text, known) {
             Some(id) => format!("did you mean \"{id}\"?"),
-            None => "addresses are written \"http://host:port\", \"https://host:port\" or \"unix:/path\""
-                .to_owned(),
+            None => {
+                "addresses are written \"http://host:port\", \"https://host:port\", \"h2c://host:port\" or \
+                     \"unix:/path\""
+                    .to_owned()
+            }
         };
         desk.report.problem(key, format!("no [[upstream]] is called \"{text}\""), hint);
         return None;
     }
     let server = build_server(text, key, None, None, desk);
     let made = server.map(|server| {
-        Arc::new(Upstream::new(text.to_owned(), vec![server], Timeouts::default(), HostHeader::Keep))
+        Arc::new(Upstream {
+            id: text.to_owned(),
+            servers: vec![server],
+            balance: Balance::RoundRobin,
+            health_check: None,
+            timeouts: Timeouts::default(),
+            host_header: HostHeader::Keep,
+        })
     });
     upstreams.insert(text.to_owned(), made.clone());
     made
@@ -65,6 +77,11 @@ fn build(upstream: &file::Upstream, key: &str, desk: &mut Desk<'_>) -> Option<Up
     if written.is_empty() {
         let hint = "such as [\"https://10.0.0.5:8443\"]";
         desk.report.problem(format!("{key}.servers"), "no server", hint);
+    }
+    if written.len() > MOST_SERVERS {
+        let message = format!("{} servers; accepted: at most {MOST_SERVERS}", written.len());
+        let hint = "let a name stand for several addresses, or put a load balancer before some of them";
+        desk.report.problem(format!("{key}.servers"), message, hint);
     }
     let server_key = |index| match upstream.servers.is_list() {
         true => format!("{key}.servers[{index}]"),
@@ -90,8 +107,34 @@ fn build(upstream: &file::Upstream, key: &str, desk: &mut Desk<'_>) -> Option<Up
     }
     let timeouts =
         Timeouts { connect: times.connect.0, read: times.read.0, write: times.write.0, idle: times.idle.0 };
+    let health_check = upstream.health_check.as_ref().map(|check| health_check(check, key, desk));
     let host_header = host_header(&upstream.host_header, key, desk)?;
-    client.map(|_| Upstream::new(upstream.id.clone(), servers, timeouts, host_header))
+    client?;
+    Some(Upstream {
+        id: upstream.id.clone(),
+        servers,
+        balance: match upstream.balance {
+            file::Balance::RoundRobin => Balance::RoundRobin,
+            file::Balance::LeastConnections => Balance::LeastConnections,
+            file::Balance::Session => Balance::Session,
+        },
+        health_check: super::if_written(health_check)?,
+        timeouts,
+        host_header,
+    })
+}
+
+fn health_check(check: &file::HealthCheck, key: &str, desk: &mut Desk<'_>) -> Option<HealthCheck> {
+    let path = &check.path;
+    // RFC 9110 §7.1: origin form, which has no fragment.
+    let is_target = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if !is_target {
+        let message =
+            format!("\"{path}\" is no path; accepted: / and what follows it, with escapes where needed");
+        desk.report.problem(format!("{key}.health_check.path"), message, "such as \"/health\"");
+    }
+    let is_time = super::positive(&format!("{key}.health_check.interval"), check.interval, desk.report);
+    (is_target && is_time).then(|| HealthCheck { path: path.clone(), interval: check.interval.0 })
 }
 
 /// What all servers of an upstream share: roots, and our own certificate.
@@ -138,15 +181,15 @@ fn build_server(
     client: Option<&Client>,
     desk: &mut Desk<'_>,
 ) -> Option<Server> {
-    let (place, host) = server(text, key, desk.report)?;
-    let Some(host) = host else {
+    let Written { place, speech, name } = server(text, key, desk.report)?;
+    let Some(host) = name else {
         if !stays_here(&place) {
             let message = format!(
                 "{text} is plain http off this machine: whoever is on the way reads and writes identities"
             );
             desk.report.warn("plain-upstream", key, message);
         }
-        return Some(Server { place, tls: None });
+        return Some(Server { place, speech, tls: None });
     };
     let server_name = tls.and_then(|tls| tls.server_name.clone()).unwrap_or(host);
     if rustls::pki_types::ServerName::try_from(server_name.as_str()).is_err() {
@@ -157,7 +200,7 @@ fn build_server(
         return None;
     }
     let (ca, pair) = client.map(|client| (client.ca.clone(), client.pair.clone())).unwrap_or_default();
-    Some(Server { place, tls: Some(Tls { server_name, ca, client: pair }) })
+    Some(Server { place, speech, tls: Some(Tls { server_name, ca, client: pair }) })
 }
 
 fn host_header(text: &str, key: &str, desk: &mut Desk<'_>) -> Option<HostHeader> {

@@ -16,9 +16,11 @@ use crate::config::unit::Time;
 pub(crate) struct Upstream {
     /// The name that routes use.
     pub(crate) id: String,
-    /// Addresses: "http://host:port", "https://host:port" or "unix:/path".
+    /// Addresses: "http://host:port", "https://host:port" (HTTP/2 or HTTP/1.1, by ALPN), "h2c://host:port" (HTTP/2
+    /// without TLS) or "unix:/path"; at most 64.
     pub(crate) servers: Many<String>,
-    /// How the server of a request is chosen.
+    /// How the server of a request is chosen: "round_robin"; "least_connections"; "session": the same server for a
+    /// session, or for a client's address without one.
     pub(crate) balance: Balance,
     /// How https servers prove themselves, and we to them.
     pub(crate) tls: Option<UpstreamTls>,
@@ -71,9 +73,9 @@ pub(crate) struct UpstreamTls {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct HealthCheck {
-    /// The path that is asked for.
+    /// The path that is asked for by GET; 2xx and 3xx are good answers.
     pub(crate) path: String,
-    /// How often.
+    /// How often, and how long an answer may take.
     pub(crate) interval: Time,
 }
 
