@@ -160,7 +160,12 @@ fn assemble(
     let mut meters: Vec<RouteMeters> = loaded.route_names.iter().map(|name| RouteMeters::new(name)).collect();
     meters.push(RouteMeters::new("none"));
     let site = Site {
-        shape: Shape { generation, mappings: loaded.mappings, requirements: loaded.requirements },
+        shape: Shape {
+            generation,
+            mappings: loaded.mappings,
+            requirements: loaded.requirements,
+            policies: loaded.policies,
+        },
         table: loaded.table,
         contract: loaded.contract,
         login,

@@ -5,6 +5,7 @@
 //! *Source:* RFC 9470 (step-up), OIDC Core §2 (`acr`, `auth_time`).
 
 mod allow;
+mod cedar;
 mod claim;
 mod ladder;
 
@@ -15,6 +16,9 @@ use std::time::Duration;
 use crate::identity::Identity;
 
 pub(crate) use self::allow::AllowList;
+pub(crate) use self::cedar::{
+    Cause, ClientCertificate, Facts, Fault, PolicyFile, Principal, Surroundings, Verdict,
+};
 pub(crate) use self::claim::ClaimRule;
 pub(crate) use self::ladder::Ladder;
 
@@ -49,6 +53,8 @@ pub(crate) struct Requirement {
     pub(crate) claims: Vec<ClaimRule>,
     /// The person must be listed.
     pub(crate) allow: Option<AllowList>,
+    /// The policies must permit each request of theirs.
+    pub(crate) policy: Option<Arc<PolicyFile>>,
 }
 
 /// One provider's reading of `require.acr`.
@@ -75,6 +81,8 @@ pub(crate) enum Reason {
     ClaimNotMet,
     /// The person is not in the route's list.
     NotListed,
+    /// The route's policy file does not permit the request.
+    PolicyDenied,
 }
 
 impl Reason {
@@ -87,6 +95,7 @@ impl Reason {
             Self::NotFresh => "not-fresh",
             Self::ClaimNotMet => "claim-not-met",
             Self::NotListed => "not-listed",
+            Self::PolicyDenied => "policy-denied",
         }
     }
 }
@@ -156,13 +165,14 @@ impl Decision {
     }
 }
 
-/// What a decision needs of a session: its provider, its standing before this requirement, and when the person was
-/// authenticated (Unix seconds).
+/// What a decision needs of a session: its provider, its standing before this requirement, when the person was
+/// authenticated (Unix seconds), and what the route's policies say, where it has any.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known<'s> {
     pub(crate) provider: &'s Arc<str>,
     pub(crate) standing: Standing,
     pub(crate) auth_time: Option<u64>,
+    pub(crate) policy: Option<Cause>,
 }
 
 /// Decides on one request; `now` is in Unix seconds.
@@ -181,6 +191,10 @@ pub(crate) fn decide(
         Some(known) => match known.standing {
             Standing::Meets if !requirement.is_fresh(known.auth_time, now) => {
                 Standing::NeedsLogin(Reason::NotFresh)
+            }
+            // I7: a verdict that is missing permits nothing.
+            Standing::Meets if requirement.policy.is_some() && known.policy != Some(Cause::Permitted) => {
+                Standing::Refused(Reason::PolicyDenied)
             }
             standing => standing,
         },
@@ -232,7 +246,8 @@ impl Requirement {
                 | Reason::NoSession
                 | Reason::OtherProvider
                 | Reason::ClaimNotMet
-                | Reason::NotListed,
+                | Reason::NotListed
+                | Reason::PolicyDenied,
                 _,
             ) => self.order.clone(),
         };

@@ -29,7 +29,6 @@ const TABLE: &[(&str, Asks, &str)] = &[
     ("listen.tls.*.redirect_http", AtAll, "let the load balancer redirect to https"),
     ("listen.tls.*.hsts", AtAll, "let the application send Strict-Transport-Security"),
     ("route.*.audience", AtAll, "applications read the identity from the headers"),
-    ("route.*.require.policy_file", AtAll, "use require.claims or require.allow_file"),
     ("session.store", Beyond(&["memory"]), "sessions live in the memory of one gateway"),
     ("upstream.*.balance", Beyond(&["round_robin"]), "requests go to the servers in turn"),
     ("upstream.*.health_check", AtAll, "a server that does not answer is skipped request by request"),

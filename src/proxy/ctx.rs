@@ -130,7 +130,7 @@ impl Ctx {
 
     /// The request's head with what is known of it besides, for the rules.
     pub(super) fn arrival<'r>(&'r self, head: &'r Parts, target: &'r [u8]) -> Arrival<'r> {
-        Arrival { head, target, request_id: self.request_id(), now: self.now }
+        Arrival { head, target, request_id: self.request_id(), now: self.now, client: self.client() }
     }
 
     /// The id under which people and logs speak of this request.
@@ -171,8 +171,13 @@ impl Ctx {
         }
     }
 
-    fn client(&self) -> String {
-        let client = self.client.or(self.peer);
+    /// Who the client is: what a trusted peer says, else the peer.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        self.client.or(self.peer)
+    }
+
+    fn client_field(&self) -> String {
+        let client = self.client();
         let truncated = |peer: IpAddr| {
             let prefix = if peer.is_ipv4() { 24 } else { 48 };
             ipnet::IpNet::new(peer, prefix).map(|network| network.network().to_string()).unwrap_or_default()
@@ -205,7 +210,7 @@ impl Drop for Ctx {
             request.method = line.method.as_str(),
             request.host = line.host,
             request.path = line.path,
-            client.address = self.client(),
+            client.address = self.client_field(),
             route.name = self.route.as_ref().map(|route| &*route.id),
             session.ref = session.map(|(session, _)| session.reference()),
             policy.reason = (!self.reason.is_empty()).then_some(self.reason),

@@ -4,14 +4,15 @@ use std::sync::{Arc, OnceLock};
 
 use super::Session;
 use crate::headers::{Fields, PassToken, Ready, bearer};
-use crate::policy::{Requirement, Standing};
+use crate::policy::{Facts, PolicyFile, Principal, Requirement, Standing, Verdict};
 
-/// How many distinct mappings and requirements a configuration has; made once when it is loaded.
+/// How many distinct mappings, requirements and policy files a configuration has; made once when it is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) generation: u64,
     pub(crate) mappings: usize,
     pub(crate) requirements: usize,
+    pub(crate) policies: usize,
 }
 
 /// Results that stay the same for a session as long as the configuration does, each made at first use.
@@ -20,6 +21,7 @@ pub(crate) struct Warm {
     shape: Shape,
     ready: Box<[OnceLock<Box<[Ready]>>]>,
     standings: Box<[OnceLock<Standing>]>,
+    principals: Box<[OnceLock<Option<Principal>>]>,
 }
 
 impl Session {
@@ -34,6 +36,7 @@ impl Session {
             shape,
             ready: (0..shape.mappings).map(|_| OnceLock::new()).collect(),
             standings: (0..shape.requirements).map(|_| OnceLock::new()).collect(),
+            principals: (0..shape.policies).map(|_| OnceLock::new()).collect(),
         });
         self.warm.store(Some(Arc::clone(&fresh)));
         fresh
@@ -66,6 +69,19 @@ impl Warm {
             Some(slot) => *slot.get_or_init(|| requirement.standing(&session.identity)),
             None => requirement.standing(&session.identity),
         }
+    }
+
+    /// What a policy file says of a request of this session.
+    pub(crate) fn verdict<'f>(
+        &self,
+        session: &Session,
+        file: &'f PolicyFile,
+        facts: &Facts<'_>,
+    ) -> Verdict<'f> {
+        let principal = self.principals.get(file.id);
+        let principal =
+            principal.and_then(|slot| slot.get_or_init(|| file.principal(&session.identity)).as_ref());
+        file.judge(principal, facts)
     }
 
     /// The identity headers of a mapping, ready to insert.

@@ -9,7 +9,7 @@ use super::Desk;
 use super::provider::Known;
 use crate::policy::{AllowList, ClaimRule, LevelRule, Requirement};
 
-/// Builds what a route demands, its `id` still open; `providers` are those whose sessions count, never none, and
+/// Builds what a route demands, its `id` and policies still open; `providers` are those whose sessions count, never none, and
 /// `bearers` the issuers whose tokens count beside them.
 pub(super) fn requirement(
     require: Option<&Require>,
@@ -39,6 +39,7 @@ pub(super) fn requirement(
         max_age: max_age.map(|age| age.0),
         claims: claims?,
         allow: super::if_written(allow)?,
+        policy: None,
     })
 }
 
