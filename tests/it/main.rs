@@ -19,6 +19,7 @@ mod logs;
 mod outage;
 mod pass_token;
 mod policy;
+mod policy_file;
 mod protocol;
 mod provider_logout;
 mod proxying;
