@@ -123,6 +123,11 @@ fn demanding_route_with_a_warm_session(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench(sample_size = 100)]
+fn three_policies_with_a_warm_session(bencher: Bencher<'_, '_>) {
+    way_in(bencher, "/policy/index.html", true, 200);
+}
+
+#[divan::bench(sample_size = 100)]
 fn public_route(bencher: Bencher<'_, '_>) {
     way_in(bencher, "/public/logo.svg", true, 200);
 }

@@ -11,9 +11,11 @@ mod bearer;
 mod endpoints;
 mod entrance;
 mod logout;
+mod policies;
 mod provider_logout;
 mod refresh;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -91,6 +93,8 @@ pub(crate) struct Arrival<'r> {
     pub(crate) certificate: Option<&'r Certificate>,
     /// Whether the peer of the connection is one of `trusted_proxies`.
     pub(crate) peer_is_trusted: bool,
+    /// Who the client is, after trusted proxies; none on a unix socket whose peer does not say.
+    pub(crate) client: Option<IpAddr>,
 }
 
 /// Why a request on a route does not pass.
@@ -163,10 +167,14 @@ async fn decide_on(
         let warm = session.warm(site.shape);
         (session, warm)
     });
-    let known = session.as_ref().map(|(session, warm)| Known {
-        provider: &session.identity.provider,
-        standing: warm.standing(session, &route.requirement),
-        auth_time: session.identity.auth_time,
+    let known = session.as_ref().map(|(session, warm)| {
+        let standing = warm.standing(session, &route.requirement);
+        Known {
+            provider: &session.identity.provider,
+            standing,
+            auth_time: session.identity.auth_time,
+            policy: site.ask_policies(route, (session, warm), standing, view, arrival),
+        }
     });
     let certificate = arrival.certificate;
     let decision = decide(route.access, &route.requirement, known, certificate, arrival.now);

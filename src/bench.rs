@@ -58,10 +58,15 @@ id = "staff"
 path = "/staff/"
 upstream = "http://127.0.0.1:1"
 require = { acr = "high", claims = { groups = "staff" } }
+[[route]]
+id = "policy"
+path = "/policy/"
+upstream = "http://127.0.0.1:1"
+require = { policy_file = "benches/policy.cedar" }
 "#;
 
 impl Gateway {
-    /// A gateway with a required, a public and a demanding route.
+    /// A gateway with a required, a public and a demanding route, and one with policies.
     ///
     /// # Panics
     /// The configuration above is not accepted.
@@ -86,7 +91,8 @@ impl Gateway {
     fn load(configuration: &str) -> Self {
         // Somebody else in this process may have chosen already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let source = Source::new(Path::new("bench.toml"), BTreeMap::new());
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/bench.toml"));
+        let source = Source::new(path, BTreeMap::new());
         let reading = source.read_text(configuration, Purpose::Look);
         let problems = render(source.path(), &reading.findings.problems);
         let loaded = reading.loaded.unwrap_or_else(|| panic!("{problems}"));

@@ -82,6 +82,9 @@ enum Command {
         /// What a provider said: JSON with provider, id_token and userinfo. Without it there is no session.
         #[arg(long)]
         claims: Option<PathBuf>,
+        /// The client's address, for policies that ask for it.
+        #[arg(long)]
+        client: Option<std::net::IpAddr>,
         /// Write the decision as JSON.
         #[arg(long)]
         json: bool,
@@ -165,8 +168,13 @@ pub fn main() -> i32 {
         Command::Check { file, online, print, json } => {
             check::check(&file.config, &check::Wish { online, print, json })
         }
-        Command::Explain { file, url, method, claims, json } => {
-            explain::explain(&file.config, &url, &method, claims.as_deref(), json)
+        Command::Explain { file, url, method, claims, client, json } => {
+            let claims = claims.as_deref();
+            explain::explain(
+                &file.config,
+                &explain::Question { url: &url, method: &method, claims, client },
+                json,
+            )
         }
         Command::Sessions { file, what } => sessions(&file.config, &what),
         Command::Keygen { what } => keygen(what),

@@ -186,6 +186,7 @@ fn assemble(
             mappings: loaded.mappings,
             audiences: loaded.audiences,
             requirements: loaded.requirements,
+            policies: loaded.policies,
         },
         table: loaded.table,
         contract: loaded.contract,

@@ -5,6 +5,7 @@
 //! *Source:* RFC 9470 (step-up), OIDC Core §2 (`acr`, `auth_time`).
 
 mod allow;
+mod cedar;
 mod claim;
 mod ladder;
 
@@ -16,6 +17,9 @@ use crate::identity::Identity;
 use crate::request::Certificate;
 
 pub(crate) use self::allow::AllowList;
+pub(crate) use self::cedar::{
+    Cause, ClientCertificate, Facts, Fault, PolicyFile, Principal, Surroundings, Verdict,
+};
 pub(crate) use self::claim::ClaimRule;
 pub(crate) use self::ladder::Ladder;
 
@@ -52,6 +56,8 @@ pub(crate) struct Requirement {
     pub(crate) certificate: Vec<ClaimRule>,
     /// The person must be listed.
     pub(crate) allow: Option<AllowList>,
+    /// The policies must permit each request of theirs.
+    pub(crate) policy: Option<Arc<PolicyFile>>,
 }
 
 /// One provider's reading of `require.acr`.
@@ -80,6 +86,8 @@ pub(crate) enum Reason {
     NotListed,
     /// The connection has no client certificate, or another than the route wants.
     CertificateNotMet,
+    /// The route's policy file does not permit the request.
+    PolicyDenied,
 }
 
 impl Reason {
@@ -93,6 +101,7 @@ impl Reason {
             Self::ClaimNotMet => "claim-not-met",
             Self::NotListed => "not-listed",
             Self::CertificateNotMet => "client-certificate-not-met",
+            Self::PolicyDenied => "policy-denied",
         }
     }
 }
@@ -162,13 +171,14 @@ impl Decision {
     }
 }
 
-/// What a decision needs of a session: its provider, its standing before this requirement, and when the person was
-/// authenticated (Unix seconds).
+/// What a decision needs of a session: its provider, its standing before this requirement, when the person was
+/// authenticated (Unix seconds), and what the route's policies say, where it has any.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known<'s> {
     pub(crate) provider: &'s Arc<str>,
     pub(crate) standing: Standing,
     pub(crate) auth_time: Option<u64>,
+    pub(crate) policy: Option<Cause>,
 }
 
 /// Decides on one request; `certificate` is that of its connection, `now` is in Unix seconds.
@@ -190,6 +200,10 @@ pub(crate) fn decide(
         Some(known) => match known.standing {
             Standing::Meets if !requirement.is_fresh(known.auth_time, now) => {
                 Standing::NeedsLogin(Reason::NotFresh)
+            }
+            // I7: a verdict that is missing permits nothing.
+            Standing::Meets if requirement.policy.is_some() && known.policy != Some(Cause::Permitted) => {
+                Standing::Refused(Reason::PolicyDenied)
             }
             standing => standing,
         },
@@ -251,7 +265,8 @@ impl Requirement {
                 | Reason::OtherProvider
                 | Reason::ClaimNotMet
                 | Reason::NotListed
-                | Reason::CertificateNotMet,
+                | Reason::CertificateNotMet
+                | Reason::PolicyDenied,
                 _,
             ) => self.order.clone(),
         };

@@ -1,9 +1,10 @@
 //! What the gateway tells its operator: the metrics' names and the shape of logs.
 //!
 //! The field dictionary: `request.id`, `request.method`, `request.host`, `request.path` (never the query),
-//! `client.address`, `route.name`, `session.ref` (a short hash), `policy.reason`, `login.step`, `provider.name`,
-//! `response.status`, `duration_ms`, `error.source`, `upstream.name`, `upstream.server`, `upstream.reason` (a word),
-//! `audit.left_out` and `log.suppressed` (events of a flood that were not written). Never: tokens, codes, state, nonce,
+//! `client.address`, `route.name`, `session.ref` (a short hash), `policy.reason`, `policy.rules` and `policy.failed`
+//! (policies of a file by their `@id`), `login.step`, `provider.name`, `response.status`, `duration_ms`, `error.source`,
+//! `upstream.name`, `upstream.server`, `upstream.reason` (a word), `audit.left_out` and `log.suppressed` (events of a
+//! flood that were not written). Never: tokens, codes, state, nonce,
 //! cookies, keys, claim values, phone numbers, query strings, bodies (I8).
 
 mod flood;

@@ -1,5 +1,6 @@
 //! A dry run: the same rules as for a request, on what somebody writes down.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -13,7 +14,7 @@ use crate::clock::unix_now;
 use crate::config::Loaded;
 use crate::headers::{PassToken, permitted};
 use crate::identity::Identity;
-use crate::policy::{Access, Decision, Known, decide};
+use crate::policy::{Access, Cause, Decision, Facts, Known, PolicyFile, Verdict, decide};
 use crate::request::{Path as RequestPath, host_of};
 use crate::route::{Found, Route};
 
@@ -28,13 +29,21 @@ struct Said {
     userinfo: Option<Map<String, Value>>,
 }
 
+/// The request that is asked about.
+pub(super) struct Question<'q> {
+    pub(super) url: &'q str,
+    pub(super) method: &'q str,
+    pub(super) claims: Option<&'q Path>,
+    pub(super) client: Option<IpAddr>,
+}
+
 /// Explains one request.
-pub(super) fn explain(config: &Path, url: &str, method: &str, claims: Option<&Path>, as_json: bool) -> i32 {
+pub(super) fn explain(config: &Path, question: &Question<'_>, as_json: bool) -> i32 {
     let loaded = match look(config) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    match answer(&loaded, url, method, claims) {
+    match answer(&loaded, question) {
         Ok(value) if as_json => say!("{value:#}"),
         Ok(value) => print_text(&value),
         Err(error) => {
@@ -45,10 +54,10 @@ pub(super) fn explain(config: &Path, url: &str, method: &str, claims: Option<&Pa
     FINE
 }
 
-fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> anyhow::Result<Value> {
-    let method = Method::from_bytes(method.as_bytes()).context("--method")?;
-    let (host, path) = split(url)?;
-    let shown = claims.map(|file| shown(loaded, file)).transpose()?;
+fn answer(loaded: &Loaded, question: &Question<'_>) -> anyhow::Result<Value> {
+    let method = Method::from_bytes(question.method.as_bytes()).context("--method")?;
+    let (host, path) = split(question.url)?;
+    let shown = question.claims.map(|file| shown(loaded, file)).transpose()?;
     let none = |decision: &str, reason: &str| json!({ "route": null, "requires": null, "decision": decision, "reason": reason, "headers": {} });
     let Ok(read) = RequestPath::read(&path) else { return Ok(none("forbid", "ambiguous-path")) };
     let route = match loaded.table.find(&host, &read, &method) {
@@ -68,10 +77,24 @@ fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> an
         return Ok(answer);
     }
     let identity = shown.map(|shown| shown.identity);
+    let verdict = identity.as_ref().zip(route.requirement.policy.as_deref()).map(|(identity, file)| {
+        let facts = Facts {
+            method: &method,
+            host: &host,
+            path: &read.matched,
+            route: &route.id,
+            client: question.client,
+            certificate: None,
+            auth_time: identity.auth_time,
+            now,
+        };
+        judge(file, identity, &read, &facts)
+    });
     let known = identity.as_ref().map(|identity| Known {
         provider: &identity.provider,
         standing: route.requirement.standing(identity),
         auth_time: identity.auth_time,
+        policy: verdict.as_ref().map(|verdict| verdict.cause),
     });
     let mut left = Vec::new();
     let decision = decide(route.access, &route.requirement, known, None, now);
@@ -97,8 +120,26 @@ fn answer(loaded: &Loaded, url: &str, method: &str, claims: Option<&Path>) -> an
     let left: Vec<&str> = left.iter().map(|left| left.0).collect();
     Ok(json!({
         "route": &*route.id, "requires": requires(loaded, route), "decision": decision, "reason": reason, "headers": headers,
-        "left_out": left
+        "left_out": left,
+        "policy": verdict.map(|verdict| json!({
+            "verdict": verdict.cause.word(), "rules": verdict.by, "failed": verdict.failed
+        })),
     }))
+}
+
+/// The same as for a request: where a lenient server would read another path, that one is judged too.
+fn judge<'f>(
+    file: &'f PolicyFile,
+    identity: &Identity,
+    path: &RequestPath<'_>,
+    facts: &Facts<'_>,
+) -> Verdict<'f> {
+    let principal = file.principal(identity);
+    let verdict = file.judge(principal.as_ref(), facts);
+    if verdict.cause != Cause::Permitted || path.quirks.is_none() {
+        return verdict;
+    }
+    file.judge(principal.as_ref(), &Facts { path: &path.lenient(), ..*facts })
 }
 
 /// Host and path as a browser would send them: the path is not tidied up, so that odd ones can be asked about.
@@ -172,6 +213,7 @@ fn requires(loaded: &Loaded, route: &Route) -> Value {
         "claims": requirement.claims.iter().chain(&requirement.certificate).map(|rule| rule.name()).collect::<Vec<_>>(),
         "allow_file": requirement.allow.is_some(),
         "forwarded": route.upstream.is_somewhere(),
+        "policy_file": requirement.policy.as_ref().map(|file| &file.name),
     })
 }
 
@@ -218,6 +260,20 @@ fn print_text(value: &Value) {
     say!("decision  {} ({})", text("decision"), text("reason"));
     if value.pointer("/requires/forwarded") == Some(&Value::Bool(false)) {
         say!("upstream  none: asked about at the authorization endpoint only, else 404");
+    }
+    if let Some(policy) = value.get("policy").filter(|policy| !policy.is_null()) {
+        let names = |key: &str| {
+            let names = policy.get(key).and_then(Value::as_array).into_iter().flatten();
+            names.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+        };
+        let verdict = policy.get("verdict").and_then(Value::as_str).unwrap_or_default();
+        say!(
+            "policy    {verdict}: {}",
+            Some(names("rules")).filter(|n| !n.is_empty()).unwrap_or("none".into())
+        );
+        if !names("failed").is_empty() {
+            say!("failed    {}", names("failed"));
+        }
     }
     for (name, value) in value.get("headers").and_then(Value::as_object).into_iter().flatten() {
         say!("header    {name}: {}", value.as_str().unwrap_or_default());

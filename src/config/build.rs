@@ -8,6 +8,7 @@ mod endpoints;
 mod headers;
 mod listen;
 mod place;
+mod policies;
 mod provider;
 mod require;
 mod route;
@@ -44,7 +45,8 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
     let endpoints = endpoints::endpoints(&file.endpoints, desk.report);
     let fields = headers::HeaderSets::new(file, desk.report);
     listen::check_uses(file, &fields, desk.report);
-    let named = named_claims(file, &fields);
+    let policies = policies::policies(file, public.as_ref(), desk);
+    let named = named_claims(file, &fields, &policies);
     let providers = provider::providers(file, &named, desk);
     let bearers = bearer::bearers(file, &named, desk);
     let cookies = session::cookies(&file.session.cookie, public.as_ref(), desk.report);
@@ -57,6 +59,7 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
         bearers: &bearers,
         trusts_a_proxy: !file.listen.trusted_proxies.is_empty(),
         asserts: file.assertion.is_some(),
+        policies: &policies,
     };
     let routes = route::routes(file, site, &fields, upstreams, desk);
     let strip = headers::strip(file, &fields, desk.report);
@@ -80,6 +83,7 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
         mappings: routes.mappings,
         audiences: routes.audiences,
         requirements: routes.requirements,
+        policies: policies.len(),
         contract: Contract {
             strip,
             cookies: cookies?,
@@ -96,7 +100,11 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
 }
 
 /// Raw claims that some route or request speaks of, which a session must therefore keep.
-fn named_claims(file: &File, fields: &headers::HeaderSets) -> BTreeSet<String> {
+fn named_claims(
+    file: &File,
+    fields: &headers::HeaderSets,
+    policies: &policies::Policies,
+) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = fields.names().map(str::to_owned).collect();
     for require in file.route.iter().filter_map(|route| route.require.as_ref()) {
         names.extend(require.claims.keys().cloned());
@@ -104,6 +112,7 @@ fn named_claims(file: &File, fields: &headers::HeaderSets) -> BTreeSet<String> {
             names.extend(AllowList::CLAIMS.map(str::to_owned));
         }
     }
+    names.extend(policies.values().flatten().flat_map(|policy| policy.claims()));
     names.extend(file.provider.iter().flat_map(provider::request_names));
     names.retain(|name| !crate::identity::RESERVED.contains(&name.as_str()));
     names

@@ -36,10 +36,11 @@ pub(crate) struct Loaded {
     /// Names of the routes by their indices, for the meters.
     pub(crate) route_names: Vec<String>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
-    /// How many distinct header mappings, audiences and requirements the routes have.
+    /// How many distinct header mappings, audiences, requirements and policy files the routes have.
     pub(crate) mappings: usize,
     pub(crate) audiences: usize,
     pub(crate) requirements: usize,
+    pub(crate) policies: usize,
     pub(crate) contract: Contract,
     pub(crate) assertions: Option<Assertions>,
     pub(crate) edge: proxy::Settings,

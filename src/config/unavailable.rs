@@ -16,10 +16,9 @@ enum Asks {
     Beyond(&'static [&'static str]),
 }
 
-/// The key (`*` is every element), when it asks for the capability, and what to do without it.
+/// The key, when it asks for the capability, and what to do without it.
 const TABLE: &[(&str, Asks, &str)] = &[
     ("telemetry", AtAll, "metrics are at /metrics of the health listener"),
-    ("route.*.require.policy_file", AtAll, "use require.claims or require.allow_file"),
     ("session.store", Beyond(&["memory"]), "sessions live in the memory of one gateway"),
 ];
 
@@ -57,11 +56,6 @@ fn is_nothing(value: &Value) -> bool {
 fn visit(value: &Value, steps: &[&str], key: &str, found: &mut dyn FnMut(&Value, &str)) {
     match (steps, value) {
         ([], value) => found(value, key),
-        (["*", rest @ ..], Value::Array(items)) => {
-            for (index, item) in items.iter().enumerate() {
-                visit(item, rest, &format!("{key}[{index}]"), found);
-            }
-        }
         ([step, rest @ ..], Value::Object(map)) => {
             if let Some(value) = map.get(*step) {
                 visit(value, rest, &path(key, step), found);
@@ -79,16 +73,17 @@ mod tests {
 
     #[test]
     fn what_is_not_there_cannot_be_asked_for() {
-        let document = json!({
-            "session": {"store": "redis://user:hunter2@r"},
-            "route": [{"require": {"policy_file": ""}}, {"require": {"policy_file": "p"}}],
-        });
+        let document = json!({ "session": {"store": "redis://user:hunter2@r"}, "telemetry": {"otlp": "http://x"} });
         let mut report = Report::default();
         check(&document, &mut report);
         let keys: Vec<_> = report.problems.iter().map(|p| p.key.as_str()).collect();
-        let expected = ["route[1].require.policy_file", "session.store"];
-        assert_eq!(keys, expected);
+        assert_eq!(keys, ["telemetry", "session.store"]);
         assert!(report.problems.iter().all(|p| p.message.contains("not available in this version")));
         assert!(!report.problems[1].message.contains("hunter2"));
+        for nothing in [json!({ "telemetry": false }), json!({ "session": {"store": "memory"} })] {
+            let mut report = Report::default();
+            check(&nothing, &mut report);
+            assert!(report.problems.is_empty(), "{nothing}");
+        }
     }
 }

@@ -34,7 +34,12 @@ fn loa3() -> Requirement {
 }
 
 fn known<'w>(requirement: &Requirement, who: &'w Identity) -> Known<'w> {
-    Known { provider: &who.provider, standing: requirement.standing(who), auth_time: who.auth_time }
+    Known {
+        provider: &who.provider,
+        standing: requirement.standing(who),
+        auth_time: who.auth_time,
+        policy: None,
+    }
 }
 
 fn decision(access: Access, requirement: &Requirement, who: Option<&Identity>) -> String {

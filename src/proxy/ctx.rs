@@ -143,6 +143,7 @@ impl Ctx {
             target,
             request_id: self.request_id(),
             now: self.now,
+            client: self.client(),
             certificate: self.certificate.as_deref(),
             peer_is_trusted: self.peer_is_trusted,
         }
@@ -198,14 +199,19 @@ impl Ctx {
     pub(super) fn affinity(&self, passage: &Passage) -> Option<u64> {
         // The session's key is a hash already.
         let session = passage.session.as_ref().and_then(|(session, _)| session.key.first_chunk::<8>());
-        session.map(|start| u64::from_be_bytes(*start)).or_else(|| match self.client.or(self.peer)? {
+        session.map(|start| u64::from_be_bytes(*start)).or_else(|| match self.client()? {
             IpAddr::V4(client) => Some(digest(&client.octets())),
             IpAddr::V6(client) => Some(digest(&client.octets())),
         })
     }
 
-    fn client(&self) -> String {
-        let client = self.client.or(self.peer);
+    /// Who the client is: what a trusted peer says, else the peer.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        self.client.or(self.peer)
+    }
+
+    fn client_field(&self) -> String {
+        let client = self.client();
         let truncated = |peer: IpAddr| {
             let prefix = if peer.is_ipv4() { 24 } else { 48 };
             ipnet::IpNet::new(peer, prefix).map(|network| network.network().to_string()).unwrap_or_default()
@@ -238,7 +244,7 @@ impl Drop for Ctx {
             request.method = line.method.as_str(),
             request.host = line.host,
             request.path = line.path,
-            client.address = self.client(),
+            client.address = self.client_field(),
             route.name = self.route.as_ref().map(|route| &*route.id),
             session.ref = session.map(|(session, _)| session.reference()),
             policy.reason = (!self.reason.is_empty()).then_some(self.reason),

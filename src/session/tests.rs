@@ -110,7 +110,7 @@ async fn headers_are_made_once_for_each_generation() {
             Field { name: "X-Auth-User".into(), template, encoding: Encoding::Utf8, join: ",".into() };
         Fields::new(0, vec![field], PassToken::None)
     };
-    let shape = Shape { generation: 1, mappings: 1, audiences: 1, requirements: 0 };
+    let shape = Shape { generation: 1, mappings: 1, audiences: 1, requirements: 0, policies: 0 };
     let first = session.warm(shape);
     assert_eq!(first.ready(&session, &fields("{sub}"))[0].1, "alice");
     assert_eq!(session.warm(shape).ready(&session, &fields("changed"))[0].1, "alice");

@@ -7,15 +7,16 @@ use http::header::HeaderValue;
 use super::Session;
 use crate::assertion::{Made, Slot};
 use crate::headers::{Fields, PassToken, Ready, bearer};
-use crate::policy::{Requirement, Standing};
+use crate::policy::{Facts, PolicyFile, Principal, Requirement, Standing, Verdict};
 
-/// How many distinct mappings, audiences and requirements a configuration has; made once when it is loaded.
+/// How many distinct mappings, audiences, requirements and policy files a configuration has; made once when it is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) generation: u64,
     pub(crate) mappings: usize,
     pub(crate) audiences: usize,
     pub(crate) requirements: usize,
+    pub(crate) policies: usize,
 }
 
 /// Results that stay the same for a session as long as the configuration does, each made at first use.
@@ -25,6 +26,7 @@ pub(crate) struct Warm {
     ready: Box<[OnceLock<Box<[Ready]>>]>,
     statements: Box<[Slot]>,
     standings: Box<[OnceLock<Standing>]>,
+    principals: Box<[OnceLock<Option<Principal>>]>,
 }
 
 impl Session {
@@ -40,6 +42,7 @@ impl Session {
             ready: (0..shape.mappings).map(|_| OnceLock::new()).collect(),
             statements: (0..shape.audiences).map(|_| Slot::default()).collect(),
             standings: (0..shape.requirements).map(|_| OnceLock::new()).collect(),
+            principals: (0..shape.policies).map(|_| OnceLock::new()).collect(),
         });
         self.warm.store(Some(Arc::clone(&fresh)));
         fresh
@@ -82,6 +85,19 @@ impl Warm {
         make: impl FnOnce() -> Made,
     ) -> Option<HeaderValue> {
         self.statements.get(audience)?.take(now, make)
+    }
+
+    /// What a policy file says of a request of this session.
+    pub(crate) fn verdict<'f>(
+        &self,
+        session: &Session,
+        file: &'f PolicyFile,
+        facts: &Facts<'_>,
+    ) -> Verdict<'f> {
+        let principal = self.principals.get(file.id);
+        let principal =
+            principal.and_then(|slot| slot.get_or_init(|| file.principal(&session.identity)).as_ref());
+        file.judge(principal, facts)
     }
 
     /// The identity headers of a mapping, ready to insert.

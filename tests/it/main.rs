@@ -22,6 +22,7 @@ mod logs;
 mod outage;
 mod pass_token;
 mod policy;
+mod policy_file;
 mod protocol;
 mod provider_logout;
 mod proxy_protocol;

@@ -102,6 +102,8 @@ fn each_opinionated_crate_has_its_owners() {
         ("toml::", &["config"]),
         ("minijinja::", &["pages", "demo"]),
         ("moka::future", &["session"]),
+        ("cedar_policy::", &["policy"]),
+        ("miette::", &["policy"]),
         ("clap::", &["cli"]),
         ("crate::demo", &["cli", "demo"]),
     ] {

@@ -10,7 +10,7 @@ use super::provider::Known;
 use crate::policy::{AllowList, ClaimRule, LevelRule, Requirement};
 use crate::request::Certificate;
 
-/// Builds what a route demands, its `id` still open; `providers` are those whose sessions count, never none, and
+/// Builds what a route demands, its `id` and policies still open; `providers` are those whose sessions count, never none, and
 /// `bearers` the issuers whose tokens count beside them.
 pub(super) fn requirement(
     require: Option<&Require>,
@@ -43,6 +43,7 @@ pub(super) fn requirement(
         claims,
         certificate,
         allow: super::if_written(allow)?,
+        policy: None,
     })
 }
 

@@ -10,6 +10,7 @@ use super::super::file::{self, File, Many};
 use super::super::problem::{Warning, suggestion};
 use super::bearer::KnownBearer;
 use super::headers::HeaderSets;
+use super::policies::Policies;
 use super::provider::Known;
 use super::upstream::Upstreams;
 use super::{Desk, assertion, dtbd, place, require, session, upstream};
@@ -31,6 +32,7 @@ pub(super) struct Site<'s> {
     pub(super) trusts_a_proxy: bool,
     /// Whether identities are signed.
     pub(super) asserts: bool,
+    pub(super) policies: &'s Policies,
 }
 
 /// Every route, built.
@@ -439,7 +441,13 @@ impl<'d> Draft<'d, '_> {
         let providers = self.providers()?;
         let bearers = bearer.iter().filter_map(|index| self.site.bearers.get(*index));
         let bearers: Vec<Arc<str>> = bearers.map(|known| Arc::clone(&known.id)).collect();
-        require::requirement(self.written.require.as_ref(), &providers, &bearers, self.key, self.desk)
+        let require = self.written.require.as_ref();
+        let policy = require.and_then(|require| require.policy_file.as_ref());
+        // A file that is wrong is told already.
+        let policy = policy.map(|file| self.site.policies.get(file).and_then(Clone::clone));
+        let policy = super::if_written(policy);
+        let requirement = require::requirement(require, &providers, &bearers, self.key, self.desk)?;
+        Some(Requirement { policy: policy?, ..requirement })
     }
 
     fn providers(&mut self) -> Option<Vec<&'d Known>> {
@@ -520,12 +528,12 @@ impl<'d> Draft<'d, '_> {
         let Some(requirement) = requirement.filter(|_| access == Access::Required) else { return };
         let key = self.key.to_owned();
         let by_whom = requirement.claims.iter().chain(&requirement.certificate);
-        if by_whom.count() == 0 && requirement.allow.is_none() {
+        if by_whom.count() == 0 && requirement.allow.is_none() && requirement.policy.is_none() {
             let mut ids: Vec<&str> = requirement.order.iter().map(|id| &**id).collect();
             ids.sort_unstable();
             for id in ids {
                 let message = format!(
-                    "everyone whom provider \"{id}\" knows may enter; require.claims or require.allow_file says who"
+                    "everyone whom provider \"{id}\" knows may enter; require.claims, require.allow_file or require.policy_file says who"
                 );
                 self.desk.report.warn("open-to-everyone", key.clone(), message);
             }

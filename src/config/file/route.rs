@@ -105,7 +105,7 @@ pub(crate) struct Require {
     pub(crate) claims: BTreeMap<String, ClaimNeed>,
     /// File with the people who may enter, one a line.
     pub(crate) allow_file: Option<String>,
-    /// Cedar policy file.
+    /// File of Cedar policies that must permit each request.
     pub(crate) policy_file: Option<String>,
 }
 
