@@ -17,9 +17,7 @@ use crate::identity::Identity;
 use crate::request::Certificate;
 
 pub(crate) use self::allow::AllowList;
-pub(crate) use self::cedar::{
-    Cause, ClientCertificate, Facts, Fault, PolicyFile, Principal, Surroundings, Verdict,
-};
+pub(crate) use self::cedar::{Cause, Facts, Fault, PolicyFile, Principal, Surroundings, Verdict};
 pub(crate) use self::claim::ClaimRule;
 pub(crate) use self::ladder::Ladder;
 

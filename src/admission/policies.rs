@@ -1,7 +1,7 @@
 //! What a route's policy file is told of a request, and what is noted of its refusals.
 
 use super::{Arrival, Site};
-use crate::policy::{Cause, ClientCertificate, Facts, Standing, Verdict};
+use crate::policy::{Cause, Facts, Standing, Verdict};
 use crate::request::View;
 use crate::route::Route;
 use crate::session::{Session, Warm};
@@ -23,15 +23,13 @@ impl Site {
         if standing != Standing::Meets || !route.requirement.is_fresh(auth_time, arrival.now) {
             return None;
         }
-        // No listener asks for certificates yet.
-        let certificate: Option<ClientCertificate<'_>> = None;
         let facts = Facts {
             method: view.method,
             host: &view.host,
             path: &view.path.matched,
             route: &route.id,
             client: arrival.client,
-            certificate,
+            certificate: arrival.certificate,
             auth_time,
             now: arrival.now,
         };

@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn what_is_not_there_cannot_be_asked_for() {
-        let document = json!({ "session": {"store": "redis://user:hunter2@r"}, "telemetry": {"otlp": "http://x"} });
+        let document =
+            json!({ "session": {"store": "redis://user:hunter2@r"}, "telemetry": {"otlp": "http://x"} });
         let mut report = Report::default();
         check(&document, &mut report);
         let keys: Vec<_> = report.problems.iter().map(|p| p.key.as_str()).collect();

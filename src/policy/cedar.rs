@@ -22,6 +22,7 @@ use self::uses::{Tree, Uses};
 use self::value::{text, typed};
 use super::CLOCK_SKEW;
 use crate::identity::Identity;
+use crate::request::Certificate;
 
 pub(crate) use self::read::{Fault, Surroundings};
 
@@ -72,20 +73,11 @@ pub(crate) struct Facts<'r> {
     /// Who the client is, after trusted proxies.
     pub(crate) client: Option<IpAddr>,
     /// The verified client certificate of the connection.
-    pub(crate) certificate: Option<ClientCertificate<'r>>,
+    pub(crate) certificate: Option<&'r Certificate>,
     /// When the person was authenticated, in Unix seconds.
     pub(crate) auth_time: Option<u64>,
     /// Unix seconds.
     pub(crate) now: u64,
-}
-
-/// What policies can ask of a client certificate.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ClientCertificate<'r> {
-    /// RFC 4514.
-    pub(crate) subject: &'r str,
-    /// Lower-case hex of the DER's SHA-256.
-    pub(crate) sha256: &'r str,
 }
 
 /// How the policies came to their verdict: a closed list.
@@ -236,8 +228,7 @@ fn fact(name: &str, facts: &Facts<'_>) -> Option<RestrictedExpression> {
         "client" => {
             facts.client.map(|client| RestrictedExpression::new_ip(client.to_canonical().to_string()))
         }
-        "client_cert_subject" => facts.certificate.map(|certificate| text(certificate.subject)),
-        "client_cert_sha256" => facts.certificate.map(|certificate| text(certificate.sha256)),
+        name if Certificate::is_named(name) => facts.certificate?.find(name)?.as_str().map(text),
         "now" => Some(RestrictedExpression::new_datetime(instant(facts.now))),
         // ISO 8601: 1 is Monday. The first of January 1970 was a Thursday.
         "weekday" => long((facts.now / 86_400 + 3) % 7 + 1),

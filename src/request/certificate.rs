@@ -33,6 +33,12 @@ impl Certificate {
         })
     }
 
+    /// A certificate that says this.
+    #[cfg(test)]
+    pub(crate) fn told(subject: &str, sha256: &str) -> Self {
+        Self { subject: Some(Value::from(subject)), sha256: Value::from(sha256) }
+    }
+
     /// Whether a name is one of a certificate's.
     pub(crate) fn is_named(name: &str) -> bool {
         matches!(name, SUBJECT | SHA_256)

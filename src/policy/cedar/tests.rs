@@ -180,8 +180,8 @@ fn a_request_is_told_by_method_place_time_and_address() {
         Facts { path: "/admin/x", host: "b.test", route: "admin", client: None, auth_time: None, ..facts() };
     let future = Facts { auth_time: Some(NOW + 61), ..facts() };
     let skewed = Facts { auth_time: Some(NOW + 60), ..facts() };
-    let certificate = ClientCertificate { subject: "CN=batch,O=Example", sha256: "00ff" };
-    let with_certificate = Facts { certificate: Some(certificate), ..facts() };
+    let certificate = Certificate::told("CN=batch,O=Example", "00ff");
+    let with_certificate = Facts { certificate: Some(&certificate), ..facts() };
     for (condition, facts, expected) in [
         ("action == Action::\"GET\"", &facts(), true),
         ("action == Action::\"GET\"", &Facts { method: &Method::HEAD, ..facts() }, true),
