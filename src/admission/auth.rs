@@ -42,7 +42,8 @@ pub(super) async fn answer(
         Ok(described) => described,
         Err(malformed) => return (caller.refuse(&malformed_page(malformed)), None),
     };
-    let asked = Arrival { head: &described.head, target: &described.target, ..arrival };
+    // The certificate of this connection is the other proxy's own, and says nothing of the visitor.
+    let asked = Arrival { head: &described.head, target: &described.target, certificate: None, ..arrival };
     let (reply, route) = authorize(site, asked, &described).await;
     let reply = match described.manner {
         Manner::Status => as_status(reply),
@@ -68,7 +69,7 @@ async fn authorize(site: &Site, asked: Arrival<'_>, described: &Described) -> (R
     let reply = match decide_on(site, asked, &view, route).await {
         Ok(passage) => match tunnel_refusal(site, &view, route) {
             Some(reason) => caller.refuse(&Page::Forbidden { reason, logout: None }),
-            None => permitted(site, &passage, view.headers),
+            None => permitted(site, &passage, view.headers, asked.now),
         },
         Err(Refusal::Login { ask, .. }) if described.manner == Manner::Status => {
             let login = login_address(&caller, &view, Some(&ask));
@@ -85,16 +86,17 @@ async fn authorize(site: &Site, asked: Arrival<'_>, described: &Described) -> (R
 
 /// Names every identity header of every route, so that whoever copies them overwrites the client's own; and the cookies
 /// that are the application's.
-fn permitted(site: &Site, passage: &Passage, incoming: &HeaderMap) -> Reply {
+fn permitted(site: &Site, passage: &Passage, incoming: &HeaderMap, now: u64) -> Reply {
     let empty = HeaderValue::from_static("");
     let mut reply = Reply::new(StatusCode::OK);
-    for name in &site.contract.identity {
+    for name in site.contract.identity.iter().chain(&site.contract.assertion) {
         reply = reply.with(name.clone(), empty.clone());
     }
     if passage.route.fields.sets_authorization {
         reply = reply.with(header::AUTHORIZATION, empty.clone());
     }
-    for (name, value) in passage.identity_headers() {
+    let assertion = passage.assertion(site, now);
+    for (name, value) in passage.identity_headers().iter().chain(&passage.of_connection).chain(&assertion) {
         if let Ok(name) = HeaderName::from_bytes(name) {
             reply = reply.with(name, value.clone());
         }
