@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::answers::{self, Caller, refusal};
 use super::{Arrival, Passage, Refusal, Site, decide_on, malformed_page, no_route};
@@ -42,7 +42,7 @@ pub(super) async fn answer(
         Ok(described) => described,
         Err(malformed) => return (caller.refuse(&malformed_page(malformed)), None),
     };
-    // The connection is the other proxy's: its certificate says nothing of who is behind it.
+    // The certificate of this connection is the other proxy's own, and says nothing of the visitor.
     let asked = Arrival { head: &described.head, target: &described.target, certificate: None, ..arrival };
     let (reply, route) = authorize(site, asked, &described).await;
     let reply = match described.manner {
@@ -69,7 +69,7 @@ async fn authorize(site: &Site, asked: Arrival<'_>, described: &Described) -> (R
     let reply = match decide_on(site, asked, &view, route).await {
         Ok(passage) => match tunnel_refusal(site, &view, route) {
             Some(reason) => caller.refuse(&Page::Forbidden { reason, logout: None }),
-            None => permitted(site, &passage, asked),
+            None => permitted(site, &passage, view.headers, asked.now),
         },
         Err(Refusal::Login { ask, .. }) if described.manner == Manner::Status => {
             let login = login_address(&caller, &view, Some(&ask));
@@ -86,17 +86,17 @@ async fn authorize(site: &Site, asked: Arrival<'_>, described: &Described) -> (R
 
 /// Names every identity header of every route, so that whoever copies them overwrites the client's own; and the cookies
 /// that are the application's.
-fn permitted(site: &Site, passage: &Passage, asked: Arrival<'_>) -> Reply {
-    let (empty, incoming) = (HeaderValue::from_static(""), &asked.head.headers);
+fn permitted(site: &Site, passage: &Passage, incoming: &HeaderMap, now: u64) -> Reply {
+    let empty = HeaderValue::from_static("");
     let mut reply = Reply::new(StatusCode::OK);
-    for name in &site.contract.identity {
+    for name in site.contract.identity.iter().chain(&site.contract.assertion) {
         reply = reply.with(name.clone(), empty.clone());
     }
     if passage.route.fields.sets_authorization {
         reply = reply.with(header::AUTHORIZATION, empty.clone());
     }
-    let assertion = passage.assertion(site, asked.now);
-    for (name, value) in passage.identity_headers().iter().chain(&assertion) {
+    let assertion = passage.assertion(site, now);
+    for (name, value) in passage.identity_headers().iter().chain(&passage.of_connection).chain(&assertion) {
         if let Ok(name) = HeaderName::from_bytes(name) {
             reply = reply.with(name, value.clone());
         }

@@ -87,7 +87,7 @@ pub(super) fn all(file: &File, desk: &mut Desk<'_>) -> Option<Loaded> {
         contract: Contract {
             strip,
             cookies: cookies?,
-            identity: fields.identity().into_iter().chain(assertion::own_header(file)).collect(),
+            identity: fields.identity(),
             assertion: assertion::own_header(file),
         },
         assertions: assertions?,

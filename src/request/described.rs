@@ -295,10 +295,10 @@ mod tests {
             add(FORWARDED_URI, &uri);
             add(FORWARDED_HOST, b"app.test");
             add(FORWARDED_PROTO, b"https");
-            if let Ok(described) = describe(&made, "", "https") {
-                if let Ok(view) = request::read(&described.head, &described.target) {
-                    prop_assert_eq!(view.target().into_bytes(), uri);
-                }
+            if let Ok(described) = describe(&made, "", "https")
+                && let Ok(view) = request::read(&described.head, &described.target)
+            {
+                prop_assert_eq!(view.target().into_bytes(), uri);
             }
         }
     }

@@ -510,3 +510,20 @@ fn keygen_writes_keys_that_the_gateway_takes() {
     assert_eq!((plain.1.trim().len(), session.1.trim().len()), (43, 43));
     assert_eq!(command(&["keygen", "assertion", "--alg", "rs256"]).0, 2);
 }
+
+#[test]
+fn a_proxy_that_asks_gets_the_assertion_and_overwrites_a_clients() {
+    let setting = Setting::start(&p256(), "[listen]\ntrusted_proxies = [\"127.0.0.0/8\"]\n");
+    let about = |path: &str| {
+        let port = setting.gateway.port;
+        format!(
+            "X-Original-URL: http://localhost:{port}{path}\r\nX-Original-Method: GET\r\n{HEADER}: forged\r\n"
+        )
+    };
+    let mut browser = Browser::signed_in(&setting.gateway, "/echo");
+    let answer = browser.ask("GET", "/.midgate/auth", &about("/erp/x"), b"");
+    assert_eq!((answer.status, answer.all(HEADER).len()), (200, 1), "{answer:?}");
+    assert_eq!(setting.verified(answer.all(HEADER)[0])["aud"], "https://erp.test");
+    let public = browser.ask("GET", "/.midgate/auth", &about("/public/x"), b"");
+    assert_eq!((public.status, public.all(HEADER)), (200, vec![""]));
+}

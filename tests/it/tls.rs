@@ -391,6 +391,22 @@ require = { claims = { client_cert_subject = "CN=batch,O=Seewil" } }
 }
 
 #[test]
+fn the_certificate_of_a_proxy_that_asks_is_not_the_visitors() {
+    let folder = Folder::new();
+    write(&folder, "one", &["localhost"]);
+    let authority = authority();
+    folder.write("visitors.pem", &authority.pem());
+    let routes = "[[route]]\nrequire = { claims = { client_cert_subject = \"CN=batch,O=Seewil\" } }\n";
+    let more = "trusted_proxies = [\"127.0.0.0/8\"]\n";
+    let setting = setting(folder, &format!("{{ {ONE}, client_ca_file = \"visitors.pem\" }}\n{more}"), routes);
+    let (port, batch) = (setting.port, issued(&authority, "batch"));
+    let proxy = Visitor { certificate: Some(&batch), ..PLAIN };
+    let told = format!("X-Original-URL: https://localhost:{port}/x\r\nX-Original-Method: GET\r\n");
+    let answer = proxy.ask(port, &request(port, "/.midgate/auth", &told)).expect("an answer");
+    assert_eq!((answer.status, answer.json()["reason"].as_str()), (403, Some("client-certificate-not-met")));
+}
+
+#[test]
 fn a_proxy_header_stands_before_the_handshake() {
     let folder = Folder::new();
     write(&folder, "one", &["localhost"]);
