@@ -12,6 +12,7 @@ use crate::headers::Ready;
 use crate::pages::Page;
 use crate::reply::Reply;
 use crate::request::View;
+use crate::session::Holder;
 
 /// How long those who verify may keep the keys, which is how long a new key waits before it signs.
 const KEPT: HeaderValue = HeaderValue::from_static("public, max-age=300");
@@ -23,7 +24,11 @@ impl Passage {
         let (assertions, _) = site.assertions.as_ref()?;
         let (session, warm) = self.session.as_ref().filter(|_| self.permit.identified())?;
         let value = warm.statement(audience.id, now, || {
-            let idle_expires = session.idle_expires(site.sessions.idle());
+            let idle_expires = match session.holder {
+                Holder::Browser => session.idle_expires(site.sessions.idle()),
+                // A token rests for no longer than it lives.
+                Holder::Machine => session.expires,
+            };
             let made = assertions.make(Statement {
                 identity: &session.identity,
                 audience,

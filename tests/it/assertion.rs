@@ -1,5 +1,7 @@
 //! Signed identities: what an application can verify without believing the way that a request took.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use midgate::demo::provider::{Forgery, Manner};
@@ -196,6 +198,35 @@ fn a_statement_never_outlives_its_session() {
     let claims =
         setting.verified(&Browser::signed_in(&setting.gateway, "/echo").echo("/echo", "").one(HEADER));
     assert_eq!(claims["exp"].as_u64().zip(claims["iat"].as_u64()).map(|(exp, iat)| exp - iat), Some(60));
+}
+
+#[test]
+fn a_machine_is_stated_like_a_person_for_as_long_as_its_token_lives() {
+    let issuer = provider(Manner::Plain);
+    let application = application();
+    let section = format!(
+        "[session]\nidle_timeout = \"60s\"\n[[bearer]]\nid = \"batch\"\nissuer = \"{}\"\ndiscovery = \"{}\"\n\
+         audience = \"api\"\n[bearer.claims]\nname = \"client_id\"\n\
+         [[route]]\npath = \"/api/\"\nupstream = \"http://127.0.0.1:{}\"\nbearer = [\"batch\"]\naudience = \"api\"\n",
+        issuer.issuer(),
+        issuer.discovery(),
+        application.port()
+    );
+    let setting = Setting::start(&p256(), &section);
+    setting.gateway.until_warm();
+    for (life, stated) in [(100, 100), (5000, 300)] {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs();
+        let token = issuer.access_token(json!({ "exp": now + life }), Forgery::Nothing);
+        let line = format!("Authorization: Bearer {token}\r\n");
+        let claims = setting.verified(&Browser::new(&setting.gateway).echo("/api/echo", &line).one(HEADER));
+        assert_eq!(
+            (&claims["idp"], &claims["aud"], &claims["name"]),
+            (&json!("batch"), &json!("api"), &json!("batch-7"))
+        );
+        // A machine has no idle time; a token of another life ends with itself.
+        let (iat, exp) = (claims["iat"].as_u64().expect("a time"), claims["exp"].as_u64().expect("a time"));
+        assert!(exp <= now + life && (stated - 10..=stated).contains(&(exp - iat)), "{claims}");
+    }
 }
 
 #[test]
