@@ -250,6 +250,10 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        // RFC 9110 §15.2.2: a switch that nobody asked for would make a tunnel of a request.
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !ctx.upgrade {
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "unasked 101").into_up());
+        }
         for name in hop_by_hop(&response.headers) {
             response.remove_header(&name);
         }
