@@ -250,6 +250,10 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !ctx.upgrade {
+            // RFC 9110 §15.2.2: nobody asked for another protocol, so that nobody would read what follows as one.
+            return Error::e_explain(ErrorType::HTTPStatus(502), "an upgrade that was not asked for");
+        }
         for name in hop_by_hop(&response.headers) {
             response.remove_header(&name);
         }
