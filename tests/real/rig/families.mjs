@@ -55,7 +55,7 @@ async function node(routes) {
 // WSGI hands a decoded path to the application, and field names in which `-` and `_` are the same.
 async function wsgi(routes) {
   const at = await ports(routes);
-  const child = new Child('wsgi', 'SIGKILL', 'python3', [WSGI, ...Object.values(at).map(String)]);
+  const child = new Child('wsgi', 'SIGKILL', '/usr/bin/python3', [WSGI, ...Object.values(at).map(String)]);
   atEnd(() => child.kill());
   await child.ready('the WSGI server answers', async () => {
     const asked = Object.values(at).map((port) => send({ port, target: '/' }));
