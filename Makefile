@@ -24,7 +24,7 @@ test-rust:
 	@tests/setup.sh build
 	cargo test --locked
 
-REAL = provider.test.mjs nginx.test.mjs http2.test.mjs auth.test.mjs assertion.test.mjs deploy.test.mjs
+REAL = differential.test.mjs provider.test.mjs nginx.test.mjs http2.test.mjs auth.test.mjs assertion.test.mjs deploy.test.mjs
 
 test-real:
 	@tests/setup.sh build node nginx caddy proxies python

@@ -181,6 +181,11 @@ fn read_host(head: &Parts) -> Result<Cow<'_, str>, Malformed> {
     host_of(text).ok_or(Malformed::Host)
 }
 
+/// No port at all, or one that can be.
+fn is_port(digits: &str) -> bool {
+    digits.is_empty() || digits.parse::<u16>().is_ok()
+}
+
 /// Host without port, lower case, one trailing dot cut; `None` when it is no host.
 pub(crate) fn host_of(text: &str) -> Option<Cow<'_, str>> {
     let (host, port) = match text.strip_prefix('[') {
@@ -193,7 +198,7 @@ pub(crate) fn host_of(text: &str) -> Option<Cow<'_, str>> {
     let port_is_good = port.is_empty()
         || port
             .strip_prefix(':')
-            .is_some_and(|digits| digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit()));
+            .is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()) && is_port(digits));
     let host = host.strip_suffix('.').unwrap_or(host);
     let literal = host.starts_with('[');
     let good = |b: u8| {

@@ -22,6 +22,10 @@ pub(super) async fn write(session: &mut Session, ctx: &mut Ctx, reply: Reply) ->
     if !reply.reason.is_empty() && ctx.reason.is_empty() {
         ctx.reason = reply.reason;
     }
+    if reply.status == StatusCode::BAD_REQUEST {
+        // RFC 9112 §9.6, §11.2: what follows a request that could be read in two ways may be a part of it.
+        session.set_keepalive(None);
+    }
     let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 2))?;
     for (name, value) in &reply.headers {
         head.append_header(name, value)?;

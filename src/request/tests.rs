@@ -88,6 +88,8 @@ fn hosts_are_read_strictly() {
         ("app.test/admin", None),
         ("user@app.test", None),
         ("app.test:80x", None),
+        ("app.test:99999", None),
+        ("app.test:", Some("app.test")),
         ("app..test", None),
         ("[::1", None),
     ] {

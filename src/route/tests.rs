@@ -211,7 +211,7 @@ fn only_own_origins_are_own() {
 
 proptest! {
     #[test]
-    fn every_accepted_target_resolves_to_an_own_origin(
+    fn a31_every_accepted_target_resolves_to_an_own_origin(
         start in r"(/|\\|\.|\.\.|\t|\n|\r|\x0b|\x0c| |\u{a0}|%2f|%5c|@|:|\?|#|https:|//){0,5}"
     ) {
         let origins = origins();

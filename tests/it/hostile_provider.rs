@@ -76,7 +76,7 @@ fn a_slow_provider_is_504() {
 }
 
 #[test]
-fn an_answer_with_a_wrong_or_missing_issuer_is_refused_before_the_token_call() {
+fn a36_an_answer_with_a_wrong_or_missing_issuer_is_refused_before_the_token_call() {
     let Plain { provider, gateway, application: _application } = setting();
     for fault in ["answer-wrong-iss", "answer-missing-iss"] {
         provider.heal();

@@ -196,7 +196,7 @@ fn two_tabs_never_collide() {
 }
 
 #[test]
-fn a_callback_twice_leads_to_the_page_and_a_stranger_nowhere() {
+fn a33_a_callback_twice_leads_to_the_page_and_a_stranger_nowhere() {
     let shared = plain("", "", "[[route]]\nupstream = \"{up}\"\n");
     let mut browser = Browser::new(&shared.gateway);
     let start = browser.open("/x/echo");
@@ -236,7 +236,7 @@ fn a_restart_in_the_middle_of_a_login_loses_nothing() {
 }
 
 #[test]
-fn a_login_that_takes_too_long_is_refused_before_any_call() {
+fn a33_a_login_that_takes_too_long_is_refused_before_any_call() {
     let shared = plain("", "", "[login]\ntimeout = \"1s\"\n[[route]]\nupstream = \"{up}\"\n");
     let mut browser = Browser::new(&shared.gateway);
     let start = browser.open("/echo");

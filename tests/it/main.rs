@@ -10,7 +10,6 @@ mod auth_endpoint;
 mod bearer;
 mod choice;
 mod config;
-mod hostile_browser;
 mod hostile_provider;
 mod http2;
 mod level4;

@@ -39,7 +39,7 @@ fn setting() -> Plain {
 }
 
 #[test]
-fn a_token_goes_up_as_the_only_authorization_whatever_the_client_sends() {
+fn a24_a_token_goes_up_as_the_only_authorization_whatever_the_client_sends() {
     let Plain { provider, gateway, application: _application } = setting();
     let mut browser = Browser::signed_in(&gateway, "/echo");
     let bearer = provider.calls().userinfo_request.header("authorization").expect("a token");
