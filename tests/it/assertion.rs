@@ -172,7 +172,7 @@ fn a_key_of_each_kind_signs_what_its_published_half_verifies() {
 }
 
 #[test]
-fn each_application_gets_a_statement_of_its_own_and_keeps_it_for_minutes() {
+fn a116_each_application_gets_a_statement_of_its_own_and_keeps_it_for_minutes() {
     let setting = Setting::start(&p256(), "");
     let mut browser = Browser::signed_in(&setting.gateway, "/echo");
     let (root, erp) = (browser.echo("/echo", "").one(HEADER), browser.echo("/erp/echo", "").one(HEADER));
@@ -189,7 +189,7 @@ fn each_application_gets_a_statement_of_its_own_and_keeps_it_for_minutes() {
 }
 
 #[test]
-fn a_statement_never_outlives_its_session() {
+fn a119_a_statement_never_outlives_its_session() {
     let setting = Setting::start(&p256(), "[session]\nlifetime = \"100s\"\nidle_timeout = \"100s\"\n");
     let mut browser = Browser::signed_in(&setting.gateway, "/echo");
     let claims = setting.verified(&browser.echo("/echo", "").one(HEADER));
@@ -230,7 +230,7 @@ fn a_machine_is_stated_like_a_person_for_as_long_as_its_token_lives() {
 }
 
 #[test]
-fn a_step_up_is_stated_at_once() {
+fn a119_a_step_up_is_stated_at_once() {
     let setting = Setting::start(&p256(), "");
     let mut browser = Browser::signed_in(&setting.gateway, "/erp/echo");
     assert_eq!(setting.verified(&browser.echo("/erp/echo", "").one(HEADER))["acr"], "low");
@@ -241,7 +241,7 @@ fn a_step_up_is_stated_at_once() {
 }
 
 #[test]
-fn nobody_else_says_what_stands_in_the_header() {
+fn a118_nobody_else_says_what_stands_in_the_header() {
     for (header, section) in [(HEADER, ""), ("Signed_By.Gateway", "header = \"Signed_By.Gateway\"\n")] {
         let setting = Setting::start(&p256(), section);
         let mut browser = Browser::signed_in(&setting.gateway, "/echo");
@@ -262,7 +262,7 @@ fn nobody_else_says_what_stands_in_the_header() {
 }
 
 #[test]
-fn an_applications_answer_does_not_name_the_header() {
+fn a118_an_applications_answer_does_not_name_the_header() {
     let setting = Setting::start(&p256(), "header = \"X-Hop-By\"\n");
     let mut browser = Browser::signed_in(&setting.gateway, "/echo");
     assert!(browser.echo("/echo", "").one("X-Hop-By").starts_with("eyJ"));
@@ -272,7 +272,7 @@ fn an_applications_answer_does_not_name_the_header() {
 }
 
 #[test]
-fn the_keys_are_public_and_may_be_kept_for_minutes() {
+fn a119_the_keys_are_public_and_may_be_kept_for_minutes() {
     let setting = Setting::start(&p256(), "");
     let mut nobody = Browser::new(&setting.gateway);
     let answer = nobody.ask("GET", JWKS, "", b"");
@@ -342,7 +342,7 @@ fn keys_roll_without_a_restart() {
 }
 
 #[test]
-fn an_assertion_is_good_for_nothing_here() {
+fn a117_an_assertion_is_good_for_nothing_here() {
     let admin = free_port();
     let setting = Setting::start(
         &p256(),

@@ -259,7 +259,7 @@ fn no_tunnel_is_opened_over_http2() {
 }
 
 #[test]
-fn header_lists_are_bounded() {
+fn a98_header_lists_are_bounded() {
     let setting = h2c("");
     let host = format!("localhost:{}", setting.gateway.port);
     let long = "a".repeat(33 * 1024);
@@ -288,7 +288,7 @@ fn header_lists_are_bounded() {
 }
 
 #[test]
-fn streams_and_resets_are_bounded() {
+fn a98_streams_and_resets_are_bounded() {
     let setting = h2c("");
     let host = format!("localhost:{}", setting.gateway.port);
     let slow = fields("GET", &host, "/public/slow?ms=3000");

@@ -204,24 +204,3 @@ fn a125_no_dependency_is_older_than_its_advisories() {
         assert!(line.contains("\"=0.9.1\""), "{line}: a newer one is read before it is taken");
     }
 }
-
-/// Rows of the table of attacks that speak of what this version does not have: HTTP/2, the signed assertion.
-const WAITING: [usize; 5] = [98, 116, 117, 118, 119];
-
-#[test]
-fn every_attack_has_its_test() {
-    let mut tests = String::new();
-    let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it"))];
-    while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(&folder).expect("a folder").flatten().map(|entry| entry.path()) {
-            match path.is_dir() {
-                true => folders.push(path),
-                false => tests.push_str(&fs::read_to_string(&path).expect("UTF-8")),
-            }
-        }
-    }
-    for row in (66..=100).chain(107..=113).chain(116..=129) {
-        let has_test = tests.contains(&format!("\nfn a{row}_"));
-        assert_eq!(has_test, !WAITING.contains(&row), "row A{row}");
-    }
-}
