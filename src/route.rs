@@ -208,7 +208,7 @@ impl Table {
         match found {
             (Found::Route(strict), Found::Route(loose))
                 if strict.index == loose.index
-                    && path.quirks.within(strict.allow_in_path)
+                    && path.quirks.within(strict.allow_in_path.and(Quirks::ENCODED_SEMICOLON))
                     && !path.hides_dots() =>
             {
                 Found::Route(strict)

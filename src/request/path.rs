@@ -16,6 +16,8 @@ impl Quirks {
     pub(crate) const DOUBLE_SLASH: Self = Self(1);
     pub(crate) const ENCODED_SLASH: Self = Self(2);
     pub(crate) const ENCODED_BACKSLASH: Self = Self(4);
+    /// Some servers cut parameters there, others read a letter: fine on any route, if both readings lie on it.
+    pub(crate) const ENCODED_SEMICOLON: Self = Self(8);
 
     /// The quirk that `allow_in_path` calls by this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -135,7 +137,7 @@ fn canonical(raw: &str, quirks: &mut Quirks) -> Result<String, Malformed> {
             // Parameters are cut, so that nobody would look at where a slash hidden in them leads: no route allows it.
             let mut hidden = Quirks::default();
             decode(parameters, &mut String::new(), &mut hidden);
-            if !hidden.is_none() {
+            if !hidden.within(Quirks::ENCODED_SEMICOLON) {
                 return Err(Malformed::AmbiguousPath);
             }
         }
@@ -205,6 +207,8 @@ fn decode(text: &str, out: &mut String, quirks: &mut Quirks) {
                     *quirks = quirks.and(Quirks::ENCODED_SLASH);
                 } else if byte == b'\\' {
                     *quirks = quirks.and(Quirks::ENCODED_BACKSLASH);
+                } else if byte == b';' {
+                    *quirks = quirks.and(Quirks::ENCODED_SEMICOLON);
                 }
                 out.push_str(&escape.get(..3).unwrap_or_default().to_ascii_uppercase());
             }

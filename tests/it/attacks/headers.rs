@@ -259,7 +259,7 @@ fn a25_a_second_attempt_carries_the_same_identity_once() {
     // A kept connection that ends under a request: the request goes again on a new one, or is told as failed.
     for n in 0..4 {
         stage.echo.answer_next(b"");
-        let answer = stage.get(&low, &format!("/again/{n}"), &all());
+        let answer = stage.get(&low, format!("/again/{n}"), &all());
         assert!(matches!(answer.status, 200 | 502), "{answer:?}");
         for seen in stage.echo.all().iter().filter(|seen| seen.line.contains("/again/")) {
             let acr: Vec<_> =
