@@ -104,7 +104,7 @@ fn a_server_that_says_it_is_not_well_is_left_out_until_it_is() {
 fn questions_end_with_their_generation() {
     let patient = patient();
     let address = http(patient.server.port);
-    let shared = plain("", "", &(app(&[address.clone()], CHECK) + ROUTE));
+    let shared = plain("", "", &(app(std::slice::from_ref(&address), CHECK) + ROUTE));
     patient.is_well.store(false, Ordering::SeqCst);
     until("it is out", || is_up(&shared, &address) == Some(0.0));
     // All are out, so that all are tried.

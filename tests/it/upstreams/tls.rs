@@ -123,7 +123,7 @@ fn whoever_proves_nothing_gets_nothing() {
         ("another name", "ca_file = \"ca.pem\", cert_file = \"our.pem\", key_file = \"our.key\""),
     ] {
         let (folder, _) = files(&authority);
-        let config = app(&[address.clone()], &format!("tls = {{ {tls} }}")) + ROUTE;
+        let config = app(std::slice::from_ref(&address), &format!("tls = {{ {tls} }}")) + ROUTE;
         let gateway = Gateway::start_in(folder, free_port(), &format!("\n{config}"));
         let answer = Browser::new(&gateway).fetch("/x");
         assert_eq!(
@@ -140,7 +140,7 @@ fn the_host_header_is_as_configured() {
     let address = format!("http://127.0.0.1:{}", application.port());
     for (how, host) in [("upstream", address.trim_start_matches("http://")), ("erp.internal", "erp.internal")]
     {
-        let config = app(&[address.clone()], &format!("host_header = \"{how}\"")) + ROUTE;
+        let config = app(std::slice::from_ref(&address), &format!("host_header = \"{how}\"")) + ROUTE;
         let shared = crate::rig::plain("", "", &config);
         let echo = Browser::new(&shared.gateway).echo("/echo", "");
         assert_eq!(echo.one("host"), host);
@@ -157,7 +157,7 @@ fn check_online_says_what_is_spoken_and_what_is_not_well() {
     let top = "public_url = \"http://localhost:8080\"\n";
     let keys = "ca_file = \"ca.pem\", cert_file = \"our.pem\", key_file = \"our.key\"";
     let check = |tls: &str, more: &str| {
-        let text = top.to_owned() + &app(&[address.clone()], &format!("tls = {{ {tls} }}\n{more}")) + ROUTE;
+        let text = top.to_owned() + &app(std::slice::from_ref(&address), &format!("tls = {{ {tls} }}\n{more}")) + ROUTE;
         let file = folder.write("gateway.toml", &text);
         command(&["check", "--online", "--config", &file.to_string_lossy()])
     };
