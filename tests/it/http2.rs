@@ -332,11 +332,11 @@ fn a_body_that_pauses_is_given_up_over_http2() {
     // One that goes on coming may take longer than that.
     let id = client.open(&fields("POST", &host, "/public/upload"), false);
     for _ in 0..6 {
-        client.data(id, &[b'a'; 100], false);
+        client.data(id, &[b'a'; 1000], false);
         std::thread::sleep(Duration::from_millis(400));
     }
     client.data(id, b"end", true);
-    assert_eq!(client.answer(id).json()["bytes"], 603);
+    assert_eq!(client.answer(id).json()["bytes"], 6_003);
 }
 
 #[test]

@@ -315,7 +315,8 @@ access = "optional"
 headers = { "X-Cert" = "{client_cert_subject}" }
 require = { claims = { client_cert_subject = "CN=batch,O=Seewil" } }
 "#;
-    let setting = setting(folder, &format!("{{ {ONE}, client_ca_file = \"visitors.pem\" }}"), routes);
+    let tls = format!("{{ {ONE}, client_ca_file = \"visitors.pem\" }}\ntrusted_proxies = [\"127.0.0.0/8\"]");
+    let setting = setting(folder, &tls, routes);
     let port = setting.port;
     let batch = issued(&authority, "batch");
     let other = issued(&authority, "Zo\u{eb}, \"x\"");
@@ -369,6 +370,12 @@ require = { claims = { client_cert_subject = "CN=batch,O=Seewil" } }
         assert!(echo(visitor, "/open/echo").all("x-auth-provider").is_empty());
     }
     assert_eq!(echo(&with(&batch), "/open/echo").one("x-cert"), "CN=batch,O=Seewil");
+    // At the authorization endpoint it is the other proxy's own, and says nothing of its visitor.
+    let described = format!(
+        "{session}X-Original-URL: https://localhost:{port}/machines/echo\r\nX-Original-Method: GET\r\n"
+    );
+    let asked = with(&batch).ask(port, &request(port, "/.midgate/auth", &described)).expect("an answer");
+    assert_eq!(asked.status, 403, "{asked:?}");
     // Over HTTP/2 too, and one that nobody known vouches for ends the handshake.
     let stream = Visitor { alpn: &[b"h2"], ..with(&batch) }.connect(port);
     let host = format!("localhost:{port}");
