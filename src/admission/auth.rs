@@ -28,9 +28,6 @@ pub(super) async fn answer(
     view: &View<'_>,
 ) -> (Reply, Option<Arc<Route>>) {
     let caller = arrival.caller(site);
-    if !arrival.peer_is_trusted {
-        return (caller.refuse(&Page::Forbidden { reason: "untrusted-peer", logout: None }), None);
-    }
     // Only in its plain spelling: what follows is taken byte for byte.
     let target = view.target();
     let below = target.strip_prefix(site.table.endpoints.path("auth").as_str());
@@ -38,6 +35,9 @@ pub(super) async fn answer(
     let Some(below) = below.filter(|rest| rest.is_empty() || rest.starts_with('/')) else {
         return (caller.refuse(&Page::NotFound), None);
     };
+    if !arrival.peer_is_trusted {
+        return (caller.refuse(&Page::Forbidden { reason: "untrusted-peer", logout: None }), None);
+    }
     let described = match describe(arrival.head, below, site.table.origins.scheme()) {
         Ok(described) => described,
         Err(malformed) => return (caller.refuse(&malformed_page(malformed)), None),

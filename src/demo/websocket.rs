@@ -3,6 +3,7 @@
 //! *Source:* RFC 6455 §4.2.2, §5.2.
 
 use std::io;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +21,8 @@ pub(super) async fn echo(stream: &mut BufReader<TcpStream>, key: &str) -> io::Re
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\n\r\n"
     );
+    // Pingora 0.9.1 may take the end of the request for the end of the tunnel when the answer is there first.
+    tokio::time::sleep(Duration::from_millis(20)).await;
     stream.write_all(head.as_bytes()).await?;
     stream.flush().await?;
     loop {

@@ -65,7 +65,7 @@ fn what_is_not_there_or_not_taken_or_not_ours_says_so() {
         ("GET", "/.midgate/nothing", None, 404),
         ("GET", "/.midgate", None, 404),
         ("GET", "/.midgate/auth", None, 403),
-        ("GET", "/%2emidgate/auth", None, 403),
+        ("GET", "/%2emidgate/auth", None, 404),
         ("GET", "/post-only/x", None, 405),
         ("POST", "/.midgate/login", None, 405),
         ("DELETE", "/.midgate/session", None, 405),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::http;
 use crate::rig::servers::{EMPTY, Scripted, Seen, read_request};
-use crate::rig::{Browser, Plain, plain};
+use crate::rig::{Browser, Plain, plain, until};
 
 /// A server that answers the first request of its first connection and breaks off at the second; gives what it read.
 fn breaks_off() -> (Scripted, Arc<Mutex<Vec<Seen>>>) {
@@ -62,7 +62,7 @@ fn what_is_not_idempotent_is_never_sent_twice() {
     assert_eq!(answer.json()["reason"], "upstream-down");
     assert_eq!(seen.lock().expect("nobody panics").len(), 2);
     assert_eq!(server.accepted(), 1);
-    assert!(shared.gateway.log().contains("upstream-broken-off"));
+    until("the event is written", || shared.gateway.log().contains("upstream-broken-off"));
 }
 
 #[test]
