@@ -157,7 +157,9 @@ fn check_online_says_what_is_spoken_and_what_is_not_well() {
     let top = "public_url = \"http://localhost:8080\"\n";
     let keys = "ca_file = \"ca.pem\", cert_file = \"our.pem\", key_file = \"our.key\"";
     let check = |tls: &str, more: &str| {
-        let text = top.to_owned() + &app(std::slice::from_ref(&address), &format!("tls = {{ {tls} }}\n{more}")) + ROUTE;
+        let text = top.to_owned()
+            + &app(std::slice::from_ref(&address), &format!("tls = {{ {tls} }}\n{more}"))
+            + ROUTE;
         let file = folder.write("gateway.toml", &text);
         command(&["check", "--online", "--config", &file.to_string_lossy()])
     };
