@@ -180,41 +180,6 @@ fn a104_the_body_of_a_refused_request_never_becomes_a_request() {
 }
 
 #[test]
-fn a106_an_application_that_speaks_badly_is_502_and_its_connection_ends() {
-    let stage = Stage::new();
-    let low = stage.low();
-    for bad in [
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok!",
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nbroken line\r\nContent-Length: 2\r\n\r\nok",
-        "HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 2\r\n\r\nok",
-        "nonsense\r\n\r\n",
-    ] {
-        stage.echo.answer_next(bad.as_bytes());
-        let answer = stage.get(&low, "/bad", "");
-        assert_eq!(answer.status, 502, "{bad:?}: {answer:?}");
-        let spoilt = stage.echo.all().pop().expect("a request").connection;
-        let echo = stage.seen(&low, "/after", "");
-        assert_eq!(echo.target(), "/after", "{bad:?}");
-        assert_ne!(stage.echo.all().pop().expect("a request").connection, spoilt, "{bad:?}: reused");
-    }
-}
-
-#[test]
-fn a106_of_two_lengths_of_an_answer_the_coding_counts_and_the_other_goes_no_further() {
-    // RFC 9112 §6.3 (3): the library drops the length before anybody can see that there were two.
-    let stage = Stage::new();
-    let low = stage.low();
-    stage.echo.answer_next(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-    );
-    let answer = stage.get(&low, "/both", "");
-    assert!(answer.header("content-length").is_none(), "{answer:?}");
-    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
-    assert_eq!(stage.seen(&low, "/after", "").target(), "/after");
-}
-
-#[test]
 fn a106_nobody_gets_what_was_answered_to_somebody_else() {
     let stage = Stage::new();
     let (low, high) = (stage.low(), stage.high());

@@ -13,6 +13,7 @@ fn a106_an_answer_that_can_be_read_in_two_ways_is_502_and_its_connection_is_not_
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         ),
         ("a broken line", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Broken\r\n\r\n"),
+        ("a NUL", b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 2\r\n\r\nok"),
         ("a broken name", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX Broken: 1\r\n\r\n"),
         ("a broken status line", b"HTTP/1.1 OK\r\nContent-Length: 0\r\n\r\n"),
         ("no HTTP", b"220 mail.example.ch ESMTP\r\n\r\n"),
