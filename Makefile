@@ -20,6 +20,9 @@ demo:
 
 test: test-rust test-real test-browser
 
+# The binary that the integration tests run is built with their features: one build serves all suites.
+BINARY = cargo test --locked --no-run --test it
+
 test-rust:
 	@tests/setup.sh build
 	cargo test --locked
@@ -28,12 +31,12 @@ REAL = differential.test.mjs provider.test.mjs nginx.test.mjs http2.test.mjs aut
 
 test-real:
 	@tests/setup.sh build node nginx caddy proxies python
-	cargo build --locked
+	$(BINARY)
 	cd tests/real && node --test --test-concurrency=1 $(REAL)
 
 test-browser:
 	@tests/setup.sh build node chromium
-	cargo build --locked
+	$(BINARY)
 	cd tests/real && node --test --test-concurrency=1 browser.test.mjs
 
 lint:

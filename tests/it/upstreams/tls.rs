@@ -163,7 +163,7 @@ fn check_online_says_what_is_spoken_and_what_is_not_well() {
         let file = folder.write("gateway.toml", &text);
         command(&["check", "--online", "--config", &file.to_string_lossy()])
     };
-    let (code, told, _) = check(keys, "health_check = { path = \"/well\", interval = \"1s\" }");
+    let (code, told, _) = check(keys, "health_check = { path = \"/well\", interval = \"10s\" }");
     assert_eq!(code, 0, "{told}");
     assert!(told.contains(&format!("{address} speaks HTTP/1.1 and is well: /well is 200")), "{told}");
     let (code, _, errors) = check("server_name = \"localhost\"", "");
