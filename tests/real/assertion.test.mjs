@@ -129,7 +129,10 @@ signing_key_files = ["first.pem"]
       response.writeHead(answer.status, { 'Content-Type': answer.header('content-type') }).end(answer.body);
     });
     await new Promise((resolve) => relay.listen(0, '127.0.0.1', resolve));
-    atEnd(() => new Promise((resolve) => relay.close(resolve).closeAllConnections()));
+    atEnd(() => new Promise((resolve) => {
+      relay.close(resolve);
+      relay.closeAllConnections();
+    }));
   });
   after(stopAll);
 

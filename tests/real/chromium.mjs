@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url';
 
 import { chromium } from 'playwright-core';
 
+import './rig/names.mjs';
+
 const here = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 const MIDGATE = process.env.MIDGATE_BIN ?? here('../../target/debug/midgate');
 const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';

@@ -3,6 +3,7 @@
 
 import { it } from 'node:test';
 
+import './rig/names.mjs';
 import { forget, troubles } from './rig/process.mjs';
 
 export { Application } from './rig/application.mjs';

@@ -15,6 +15,7 @@ const EVENTS = [
   'grant.error',
   'userinfo.error',
   'pushed_authorization_request.error',
+  'backchannel.error',
 ];
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'];
 const ENDPOINTS = {
