@@ -181,33 +181,15 @@ async fn decide_on(
     match if is_machine { decision.without_login() } else { decision } {
         Decision::Permit(permit) => {
             let session = session.filter(|_| permit.identified());
-            let held = session.as_ref().map(|(session, _)| session);
-            let of_connection = headers_of_connection(route, held, certificate);
+            let held = session.as_ref().filter(|_| !route.fields.of_connection.is_empty());
+            let of_connection = held.map(|(held, _)| held.headers_of_connection(&route.fields, certificate));
+            let of_connection = of_connection.unwrap_or_default();
             Ok(Passage { route: Arc::clone(route), permit, session, of_connection })
         }
         Decision::Login(ask) => Err(Refusal::Login { ask, session: session.map(|(session, _)| session) }),
         Decision::Forbid(reason) if is_machine => Err(Refusal::Machine(reason)),
         Decision::Forbid(reason) => Err(Refusal::Forbid(reason)),
     }
-}
-
-/// The headers of a route that name the client certificate, for whoever was permitted with an identity.
-fn headers_of_connection(
-    route: &Route,
-    session: Option<&Arc<Session>>,
-    certificate: Option<&Certificate>,
-) -> Vec<Ready> {
-    let Some(session) = session.filter(|_| !route.fields.of_connection.is_empty()) else { return Vec::new() };
-    let mut left = Vec::new();
-    let made = route.fields.render_of_connection(&session.identity, certificate, &mut left);
-    for name in left {
-        tracing::warn!(
-            header.name = name.0,
-            session.ref = session.reference(),
-            "identity header left out: its value cannot be encoded as configured"
-        );
-    }
-    made
 }
 
 impl Passage {

@@ -14,7 +14,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use crate::policy::Permit;
 
 pub(crate) use self::cookies::CookieNames;
-pub(crate) use self::identity::{Encoding, Field, Fields, PassToken, bearer};
+pub(crate) use self::identity::{Encoding, Field, Fields, Left, PassToken, bearer};
 pub(crate) use self::strip::{DEFAULT_STRIP, Strip, fold};
 
 /// A header ready to insert: the name as the operator spelt it, and its value.
@@ -27,7 +27,7 @@ pub(crate) struct Contract {
     pub(crate) cookies: CookieNames,
     /// Every identity header of every route but `Authorization`, which clients may use on the others.
     pub(crate) identity: Vec<HeaderName>,
-    /// The header of signed identities, where its name is not in our own family.
+    /// The header of signed identities, where there are any.
     pub(crate) assertion: Option<HeaderName>,
 }
 

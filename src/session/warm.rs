@@ -6,8 +6,9 @@ use http::header::HeaderValue;
 
 use super::Session;
 use crate::assertion::{Made, Slot};
-use crate::headers::{Fields, PassToken, Ready, bearer};
+use crate::headers::{Fields, Left, PassToken, Ready, bearer};
 use crate::policy::{Facts, PolicyFile, Principal, Requirement, Standing, Verdict};
+use crate::request::Certificate;
 
 /// How many distinct mappings, audiences, requirements and policy files a configuration has; made once when it is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,30 @@ impl Session {
         });
         self.warm.store(Some(Arc::clone(&fresh)));
         fresh
+    }
+}
+
+impl Session {
+    /// The identity headers of a mapping that name the client certificate of one connection, which no session keeps.
+    pub(crate) fn headers_of_connection(
+        &self,
+        fields: &Fields,
+        certificate: Option<&Certificate>,
+    ) -> Vec<Ready> {
+        let mut left = Vec::new();
+        let made = fields.render_of_connection(&self.identity, certificate, &mut left);
+        note_left_out(self, left);
+        made
+    }
+}
+
+fn note_left_out(session: &Session, left: Vec<Left<'_>>) {
+    for name in left {
+        tracing::warn!(
+            header.name = name.0,
+            session.ref = session.reference(),
+            "identity header left out: its value cannot be encoded as configured"
+        );
     }
 }
 
@@ -106,13 +131,7 @@ impl Warm {
         slot.get_or_init(|| {
             let mut left = Vec::new();
             let ready = fields.render(&session.identity, &mut left);
-            for name in left {
-                tracing::warn!(
-                    header.name = name.0,
-                    session.ref = session.reference(),
-                    "identity header left out: its value cannot be encoded as configured"
-                );
-            }
+            note_left_out(session, left);
             match authorization(session, fields.pass_token) {
                 Some(token) => ready.into_iter().chain([token]).collect(),
                 None => ready,
