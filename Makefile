@@ -1,5 +1,5 @@
 # make demo: the five-minute tour · make test: every test · both install what they miss
-.PHONY: demo test test-rust test-real test-browser lint bench help
+.PHONY: demo test test-rust test-real test-browser fuzz lint bench help
 
 help:
 	@echo "make demo          the five-minute tour at http://localhost:8080/ (PORT=… for another port)"
@@ -7,12 +7,13 @@ help:
 	@echo "make test-rust     unit and integration tests only"
 	@echo "make test-real     against the certified OpenID provider, nginx, Caddy, Traefik, Envoy; the files of deploy/"
 	@echo "make test-browser  the demo's tour in headless Chromium"
+	@echo "make fuzz          other random inputs than make test draws, ten minutes a target (FUZZ_SECONDS=… for longer)"
 	@echo "make lint          formatting and lints"
 	@echo "make bench         side by side with bare Pingora and nginx"
 
 PORT ?= 8080
 # Seconds for each target that is fed random input.
-export FUZZ_SECONDS ?= 60
+export FUZZ_SECONDS ?= $(if $(filter fuzz,$(MAKECMDGOALS)),600,60)
 
 demo:
 	@tests/setup.sh build
@@ -38,6 +39,13 @@ test-browser:
 	@tests/setup.sh build node chromium
 	$(BINARY)
 	cd tests/real && node --test --test-concurrency=1 browser.test.mjs
+
+fuzz: export FUZZ_SEED ?= $(shell date +%s)
+fuzz:
+	@tests/setup.sh build node nginx python
+	cargo test --locked --lib any_
+	$(BINARY)
+	cd tests/real && node --test differential.test.mjs
 
 lint:
 	@tests/setup.sh build

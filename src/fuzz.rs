@@ -1,10 +1,10 @@
 //! Runs byte-reading code over inputs that are known to be odd, then over random ones, for as long as is asked.
 //!
-//! Only tests name it. `FUZZ_SECONDS` is how long each target runs (2 unless set), `FUZZ_SEED` repeats the round that a
-//! failure names. What once broke a target, or nearly did, lies in `tests/fuzz/<target>/`, one input a file, and runs
-//! first each time.
+//! Only tests name it. `FUZZ_SECONDS` is how long each target runs (2 unless set), `FUZZ_SEED` where the random ones begin:
+//! the same place each time unless set, so that a test that fails blames the change at hand. `make fuzz` begins
+//! elsewhere, and a failure names the seed that repeats it. What once broke a target, or nearly did, lies in
+//! `tests/fuzz/<target>/`, one input a file, and runs first each time.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ pub(crate) fn run(target: &str, words: &[&str], check: impl Fn(&[u8])) {
     }
     let inputs = inputs(words, corpus.into_iter().map(|(_, input)| input).collect());
     let deadline = Instant::now() + Duration::from_secs(number("FUZZ_SECONDS").unwrap_or(2));
-    let mut seed = number("FUZZ_SEED").unwrap_or_else(|| RandomState::new().build_hasher().finish());
+    let mut seed = number("FUZZ_SEED").unwrap_or(1);
     loop {
         round(target, seed, &inputs, &check);
         if Instant::now() >= deadline {

@@ -1,8 +1,8 @@
 // What was decided on is what independent servers read: random targets and header sets, the same bytes for the gateway and,
-// behind it, nginx, Node.js and a WSGI server. FUZZ_SECONDS is how long (60), SEED repeats a run.
+// behind it, nginx, Node.js and a WSGI server. FUZZ_SECONDS is how long (60), FUZZ_SEED where the
+// random ones begin (1; `make fuzz` begins elsewhere).
 
 import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
@@ -11,7 +11,7 @@ import { Gateway, stopAll } from './rig.mjs';
 import { FAMILIES } from './rig/families.mjs';
 
 const SECONDS = Number(process.env.FUZZ_SECONDS ?? 60);
-const SEED = Number(process.env.SEED ?? randomInt(2 ** 31));
+const SEED = Number(process.env.FUZZ_SEED ?? 1);
 const TARGETS = readFileSync(new URL('../fuzz/differential/targets.txt', import.meta.url), 'utf8').split('\n').filter(Boolean);
 
 const ROUTES = {
@@ -112,7 +112,7 @@ function stripped(sent) {
   return `/${rest}${sent.slice(path.length)}`;
 }
 
-describe(`what was decided on is what is read (SEED=${SEED})`, () => {
+describe(`what was decided on is what is read (FUZZ_SEED=${SEED})`, () => {
   let gateway;
   const families = {};
 
@@ -144,7 +144,7 @@ ${tables}`);
     const { at, parse } = families[name];
     const request = `GET ${sent} HTTP/1.1\r\nHost: ${name}.test\r\n${lines.join('\r\n')}\r\n\r\n`;
     const answer = await exchange(gateway.port, request);
-    const what = `SEED=${SEED} ${name}: ${JSON.stringify(request)}`;
+    const what = `FUZZ_SEED=${SEED} ${name}: ${JSON.stringify(request)}`;
     if (answer.status !== 200) {
       // nginx refuses a few targets itself; the gateway's own refusal says why in JSON.
       assert.ok([400, 405].includes(answer.status), `${what} was ${answer.status}`);
@@ -181,7 +181,7 @@ ${tables}`);
       tried += results.length;
       arrived += results.filter(Boolean).length;
     }
-    console.log(`# SEED=${SEED}: ${tried} requests, ${arrived} of them read by a server`);
+    console.log(`# FUZZ_SEED=${SEED}: ${tried} requests, ${arrived} of them read by a server`);
     assert.ok(arrived > tried / 20, `${arrived} of ${tried}`);
   });
 });
