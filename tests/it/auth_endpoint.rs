@@ -1,11 +1,9 @@
 //! The authorization endpoint, asked as nginx, Traefik, Caddy and Envoy ask; Envoy and Traefik themselves: tests/real.
 
-use std::sync::OnceLock;
-
 use url::Url;
 
 use crate::rig::browser::NAVIGATION;
-use crate::rig::{Answer, Browser, Plain, plain, shared};
+use crate::rig::{Answer, Browser, Plain, Shared, plain, shared};
 
 const PROGRAM: &str = "Accept: application/json\r\n";
 
@@ -20,8 +18,8 @@ use Told::{Envoy, Nginx, Traefik};
 
 /// A gateway whose tests are its trusted proxies.
 fn trusting() -> &'static Plain {
-    static SETTING: OnceLock<Plain> = OnceLock::new();
-    SETTING.get_or_init(|| {
+    static SETTING: Shared = Shared::new();
+    SETTING.get(|| {
         plain(
             "",
             "acr_values = \"low\"\nacr_ladder = [[\"low\"], [\"high\"]]\n[provider.claims]\nname = \"name\"\ndocumentId = \"nowhere\"\n",

@@ -8,6 +8,7 @@ pub mod servers;
 pub mod tls;
 pub mod wire;
 
+use std::process::ChildStdin;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -63,10 +64,28 @@ pub fn plain(top: &str, provider_more: &str, routes: &str) -> Plain {
     Plain { provider, application, gateway }
 }
 
+/// A setting for many tests. Nobody drops what is `static`, so the end of a pipe tells when its gateway has served.
+pub struct Shared(OnceLock<(Plain, ChildStdin)>);
+
+impl Shared {
+    pub const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    pub fn get(&self, start: impl FnOnce() -> Plain) -> &Plain {
+        let (plain, _) = self.0.get_or_init(|| {
+            let plain = start();
+            let pipe = plain.gateway.end_with_this_process();
+            (plain, pipe)
+        });
+        plain
+    }
+}
+
 /// One plain setting for all tests that change nothing about it.
 pub fn shared() -> &'static Plain {
-    static SHARED: OnceLock<Plain> = OnceLock::new();
-    SHARED.get_or_init(|| {
+    static SHARED: Shared = Shared::new();
+    SHARED.get(|| {
         let mapping = "[provider.claims]\nname = \"name\"\ndocumentId = \"nowhere\"\n";
         plain(
             "",

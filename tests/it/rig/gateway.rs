@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::{send, until};
@@ -193,6 +193,16 @@ impl Gateway {
     pub fn restart(&mut self) {
         self.kill();
         self.run();
+    }
+
+    /// Has the gateway killed when the pipe ends, which it does with this process at the latest.
+    pub fn end_with_this_process(&self) -> ChildStdin {
+        let child = self.child.as_ref().expect("running");
+        let watch = Command::new("sh")
+            .args(["-c", "read -r _; kill -KILL \"$0\"", &child.id().to_string()])
+            .stdin(Stdio::piped())
+            .spawn();
+        watch.expect("a shell").stdin.take().expect("a pipe")
     }
 
     fn kill(&mut self) {
