@@ -13,7 +13,8 @@ help:
 
 PORT ?= 8080
 # Seconds for each target that is fed random input.
-export FUZZ_SECONDS ?= $(if $(filter fuzz,$(MAKECMDGOALS)),600,60)
+test-rust test-real: export FUZZ_SECONDS ?= 60
+fuzz: export FUZZ_SECONDS ?= 600
 
 demo:
 	@tests/setup.sh build

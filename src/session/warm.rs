@@ -48,9 +48,7 @@ impl Session {
         self.warm.store(Some(Arc::clone(&fresh)));
         fresh
     }
-}
 
-impl Session {
     /// The identity headers of a mapping that name the client certificate of one connection, which no session keeps.
     pub(crate) fn headers_of_connection(
         &self,

@@ -1,6 +1,6 @@
 // What was decided on is what independent servers read: random targets and header sets, the same bytes for the gateway and,
-// behind it, nginx, Node.js and a WSGI server. FUZZ_SECONDS is how long (60), FUZZ_SEED where the
-// random ones begin (1; `make fuzz` begins elsewhere).
+// behind it, nginx, Node.js and a WSGI server. FUZZ_SECONDS is how long (60), FUZZ_SEED where the random
+// ones begin (1; `make fuzz` begins elsewhere).
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
